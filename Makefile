@@ -1,0 +1,51 @@
+# `make help` explains the targets. They only call the tools and the command line.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# The tests of one file share what they build, so whole files go to one of the processes.
+PYTEST := python -m pytest --numprocesses 2 --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test test-slow lint format bench lock clean
+
+help: ## explain every target
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' \
+	  $(MAKEFILE_LIST)
+
+setup: .venv/installed ## make .venv with the locked, hashed requirements and this project in it
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	python -m pip install --quiet --require-hashes --requirement requirements.lock
+	python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+repro: setup ## reproduce the pipeline: draw faces, train, describe z-points, draw new faces
+	dvc repro
+	@celeba-vae summary
+
+lint: setup ## check style and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+test: lint ## check style and types, run the tests (under 10 minutes)
+	$(PYTEST) -m "not slow"
+
+test-slow: setup ## run the tests that take longer
+	$(PYTEST) -m slow
+
+bench: setup ## print the speed of the feed and of the training step
+	python -m tests.benchmarks.feed
+
+format: setup ## put the code into the project's form
+	ruff check --fix .
+	ruff format .
+
+lock: setup ## choose new versions of all requirements and lock them with hashes
+	uv pip compile pyproject.toml --group dev --generate-hashes --universal --upgrade \
+	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+	  --output-file requirements.lock
+
+clean: ## remove the environment and the scratch folder; no result is touched
+	rm -rf .venv data/scratch

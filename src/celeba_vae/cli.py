@@ -1,0 +1,243 @@
+"""`celeba-vae`: what a person does with the parameters, the results and a trained model."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from celeba_vae.errors import UserError
+
+if TYPE_CHECKING:  # NumPy and the model are loaded by the commands that need them.
+    import numpy as np
+
+    from celeba_vae.pretrained import Pretrained
+
+_EXISTING_FILE = click.Path(path_type=Path, dir_okay=False)
+
+model_option = click.option(
+    "--model",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data/model"),
+    show_default=True,
+    help="Folder of the trained model.",
+)
+
+
+def out_option(default: str) -> Any:
+    """Return the option that names the PNG to write."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path(default),
+        show_default=True,
+        help="PNG file to write; an older one of that name is replaced.",
+    )
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="The pipeline itself is run by DVC: `dvc repro`, "
+    "`dvc exp run -S model.inter_dense=256`.",
+)
+@click.version_option(package_name="celeba-vae")
+def cli() -> None:
+    """A reproducible laboratory for convolutional VAEs on face images."""
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with one line and status 1."""
+    try:
+        cli(prog_name="celeba-vae")
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+@cli.command()
+@click.option(
+    "-S",
+    "--set-param",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a parameter for this table, as in `dvc exp run -S model.z_dim=512`.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def parameters(overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check params.yaml and count the model's parameters, layer by layer.
+
+    The numbers are those of the Keras model that `train` would build.
+    """
+    from celeba_vae.params import load_params
+
+    params = load_params(overrides=overrides)
+    from celeba_vae.training.determinism import configure_tensorflow
+
+    configure_tensorflow(params.threads)
+    from celeba_vae.model.vae import VAE, describe_layers
+
+    vae = VAE(params.model, size=params.prepare.size, seed=params.train.seed)
+    report = {part.name: describe_layers(part) for part in (vae.encoder, vae.decoder)}
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+        return
+    for name, part in report.items():
+        click.echo(f"\n{name.capitalize()}")
+        click.echo(f"  {'layer':<18}{'output':<18}{'parameters':>12}")
+        for layer in part["layers"]:
+            shape = " x ".join(map(str, layer["output"]))
+            click.echo(f"  {layer['name']:<18}{shape:<18}{layer['parameters']:>12,}")
+        click.echo(f"  {'total':<36}{part['parameters']:>12,}")
+        click.echo(f"  {'of these trained':<36}{part['trainable']:>12,}")
+
+
+@cli.command()
+@model_option
+@click.option("--rows", type=click.IntRange(1, 100), default=6, show_default=True)
+@click.option("--columns", type=click.IntRange(1, 100), default=10, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 2), default=1, show_default=True)
+@click.option(
+    "--sampler",
+    type=click.Choice(["normal", "gaussian"]),
+    default="gaussian",
+    show_default=True,
+    help="Draw z-points from N(0, I), or from the Gaussian fitted to the z-points of the "
+    "training images.",
+)
+@click.option(
+    "--zpoints",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data/zpoints"),
+    show_default=True,
+    help="Folder with the fitted Gaussian.",
+)
+@out_option("sample.png")
+def sample(
+    model: Path, rows: int, columns: int, seed: int, sampler: str, zpoints: Path, out: Path
+) -> None:
+    """Draw new faces from random z-points."""
+    _check_out(out)
+    pretrained = _load(model)
+    from celeba_vae.latent.samplers import (
+        GAUSSIAN_FILE,
+        draw_gaussian,
+        draw_normal,
+        load_gaussian,
+    )
+
+    count = rows * columns
+    if sampler == "normal":
+        z = draw_normal(count, pretrained.z_dim, seed)
+    else:
+        z = draw_gaussian(load_gaussian(zpoints / GAUSSIAN_FILE), count, seed)
+    _save_grid(pretrained.decode(z), out, rows=rows, columns=columns)
+
+
+@cli.command()
+@click.argument("photos", nargs=-1, required=True, type=_EXISTING_FILE)
+@model_option
+@out_option("reconstructions.png")
+def reconstruct(photos: tuple[Path, ...], model: Path, out: Path) -> None:
+    """Encode photos and decode them again; the reconstruction stands below its photo.
+
+    A photo should show a face as CelebA does: upright, in the middle, filling half the height.
+    """
+    _check_out(out, inputs=photos)
+    pretrained = _load(model)
+    images = _read_photos(photos, pretrained)
+    mu, _ = pretrained.encode(images)
+    from celeba_vae.figures.grids import alternate_rows
+
+    columns = len(photos)
+    pairs = alternate_rows(images, pretrained.decode(mu), columns=columns)
+    _save_grid(pairs, out, rows=2, columns=columns)
+
+
+@cli.command()
+@click.argument("photo_a", type=_EXISTING_FILE)
+@click.argument("photo_b", type=_EXISTING_FILE)
+@click.option("--steps", type=click.IntRange(2, 100), default=8, show_default=True)
+@model_option
+@out_option("morph.png")
+def morph(photo_a: Path, photo_b: Path, steps: int, model: Path, out: Path) -> None:
+    """Walk straight from one face's z-point to another's, and decode on the way."""
+    _check_out(out, inputs=(photo_a, photo_b))
+    pretrained = _load(model)
+    mu, _ = pretrained.encode(_read_photos((photo_a, photo_b), pretrained))
+    from celeba_vae.latent.samples import straight_walks
+
+    (walk,) = straight_walks(mu[:1], mu[1:], steps=steps)
+    _save_grid(pretrained.decode(walk), out, rows=1, columns=steps)
+
+
+@cli.command()
+def summary() -> None:
+    """Say where the pictures and figures of the last run are, with the few that matter."""
+    metrics = {}
+    for name in ("train", "zpoints", "generate"):
+        path = Path(f"data/metrics/{name}.json")
+        try:
+            metrics[name] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise UserError(f"{path}: cannot be read; `dvc repro` makes it") from None
+    train, zpoints, quality = metrics["train"], metrics["zpoints"]["validation"], metrics["generate"]
+    click.echo(f"""
+Pictures
+  data/samples/            faces from random z-points, reconstructions, walks between z-points
+  data/zpoints/plots/      where the z-points lie
+  dvc plots show           all of them and the learning curves, as one page
+
+Figures (data/metrics/*.json; `dvc metrics show`), on the validation images
+  Encoder, Decoder         {train["encoder_parameters"]:,} and \
+{train["decoder_parameters"]:,} parameters
+  reconstruction loss      {train["val_reconstruction"]:.0f} nats per image, \
+KL loss {train["val_kl"]:.1f} nats per image
+  reconstructions          {quality["psnr"]:.1f} dB PSNR, {quality["ssim"]:.3f} SSIM
+  |z|                      {zpoints["z_radius_mean"]:.2f} +- {zpoints["z_radius_std"]:.2f}; \
+points of N(0, I): {zpoints["chi_mean"]:.2f} +- {zpoints["chi_std"]:.2f}
+""")
+
+
+def _load(model: Path) -> "Pretrained":
+    from celeba_vae.pretrained import load
+
+    return load(model)
+
+
+def _read_photos(photos: tuple[Path, ...], pretrained: "Pretrained") -> "np.ndarray":
+    import numpy as np
+
+    from celeba_vae.shards.transform import BadImage, to_square
+
+    squares = []
+    for photo in photos:
+        try:
+            content = photo.read_bytes()
+            squares.append(
+                to_square(
+                    content, size=pretrained.size, crop=pretrained.crop, filter=pretrained.filter
+                )
+            )
+        except FileNotFoundError:
+            raise UserError(f"{photo}: no such file") from None
+        except (OSError, BadImage) as error:
+            raise UserError(f"{photo}: cannot be read as an image: {error}") from None
+    return np.stack(squares)
+
+
+def _check_out(out: Path, inputs: tuple[Path, ...] = ()) -> None:
+    if out.suffix.lower() != ".png":
+        raise UserError(f"--out {out}: must end in .png")
+    if out.resolve() in {path.resolve() for path in inputs}:
+        raise UserError(f"--out {out}: is one of the photos; name another file")
+
+
+def _save_grid(images: "np.ndarray", out: Path, *, rows: int, columns: int) -> None:
+    from celeba_vae.figures.grids import image_grid, save_png
+
+    try:
+        save_png(out, image_grid(images, rows=rows, columns=columns))
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+    click.echo(f"wrote {out}")

@@ -1,0 +1,79 @@
+"""Write files whole or not at all, and in the same bytes every time."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`, and rename it to `path` when the block succeeds.
+
+    The file's folder is made if missing. After an error or a kill there is no file, or the
+    old one, under the final name; after an error the temporary file is removed as well.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The ending stays, for libraries that choose the format by it.
+    handle, name = tempfile.mkstemp(prefix=".part.", suffix=f".{path.name}", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files that only their owner may read; outputs follow the user's umask.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write `content` to `path` as UTF-8 with LF line ends, whole or not at all."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write `value` as JSON: keys in the given order, floats in 6 significant digits.
+
+    Six digits are what people read and what two machines can be expected to agree on; a final
+    newline keeps other tools from rewriting the file, which DVC hashes. Raises ValueError on
+    NaN and infinity, which JSON does not have.
+    """
+    write_text(path, json.dumps(_rounded(value), indent=2, allow_nan=False) + "\n")
+
+
+def write_tsv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table with tabs between the cells; floats in 6 significant digits."""
+    lines = ["\t".join(header)]
+    lines += ["\t".join(str(_rounded(cell)) for cell in row) for row in rows]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    return value

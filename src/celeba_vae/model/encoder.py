@@ -1,0 +1,49 @@
+"""The Encoder: from an image to mu and log_var of its z-point."""
+
+import keras
+
+from celeba_vae.model.layers import activation, batch_norm, initializers
+from celeba_vae.params import ModelParams
+
+
+def build_encoder(params: ModelParams, *, size: int, seed: int) -> keras.Model:
+    """Build the Encoder of the article.
+
+    Args:
+        params: the architecture.
+        size: side of the square RGB images, in pixels.
+        seed: seed of the initial weights.
+
+    Returns:
+        A model from images (n, size, size, 3) in [0, 1] to the pair mu, log_var, each (n, z_dim).
+    """
+    initializer = initializers(seed)
+    images = keras.Input((size, size, 3), name="images")
+    x = images
+    for level, (filters, stride) in enumerate(
+        zip(params.filters, params.strides, strict=True), start=1
+    ):
+        x = keras.layers.Conv2D(
+            filters,
+            params.kernel,
+            strides=stride,
+            padding="same",
+            kernel_initializer=next(initializer),
+            name=f"conv_{level}",
+        )(x)  # (n, side / stride, side / stride, filters)
+        if params.batch_norm:
+            x = batch_norm(params, name=f"norm_{level}")(x)
+        x = activation(params.activation, name=f"activation_{level}")(x)
+    x = keras.layers.Flatten(name="flatten")(x)  # (n, 9216) for 96 pixels and four levels
+    if params.inter_dense is not None:
+        # Two heads on the Flatten layer hold most of the Encoder's parameters; one smaller layer
+        # before them replaces 2 * 9216 * z_dim of these by 9216 * d + 2 * d * z_dim.
+        x = keras.layers.Dense(
+            params.inter_dense, kernel_initializer=next(initializer), name="inter_dense"
+        )(x)
+        x = activation(params.inter_activation, name="inter_activation")(x)
+    mu = keras.layers.Dense(params.z_dim, kernel_initializer=next(initializer), name="mu")(x)
+    log_var = keras.layers.Dense(
+        params.z_dim, kernel_initializer=next(initializer), name="log_var"
+    )(x)
+    return keras.Model(images, [mu, log_var], name="encoder")

@@ -1,0 +1,325 @@
+"""The typed parameters: what params.yaml may hold, and the one line said when it holds else.
+
+This module validates and has no defaults; every value comes from params.yaml. A stage learns of
+a changed value through DVC's params, which is why this file is nobody's dependency.
+"""
+
+import math
+import re
+from collections.abc import Hashable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from celeba_vae.errors import UserError
+
+PARAMS_FILE = Path("params.yaml")
+
+# Sizes of CelebA's official partitions (Liu et al. 2015): train, validation, test.
+OFFICIAL_SPLIT = (162_770, 19_867, 19_962)
+
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+
+
+def _number_from_text(value: Any) -> Any:
+    # `-S train.learning_rate=1e-5` makes DVC write `1e-05`, which is a float to YAML 1.2 (DVC)
+    # and text to YAML 1.1 (PyYAML). Only floats have this hole, so only floats accept text.
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return float(value)
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number_from_text), Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Activation = Literal["leaky_relu", "relu", "selu", "gelu"]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class DownloadParams(_Group):
+    """Where the faces come from."""
+
+    source: Literal["synthetic", "celeba", "local"]
+    path: str | None
+    images: Annotated[int, Field(ge=1, le=1_000_000)]
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _path_fits_source(self) -> "DownloadParams":
+        if self.path is not None and self.source != "local":
+            raise ValueError(
+                f"download.path is given, but download.source is {self.source}: "
+                "set download.source=local, or leave download.path empty"
+            )
+        if self.source == "local":
+            if self.path is None:
+                raise ValueError(
+                    "download.path is empty, but download.source is local: "
+                    "give the absolute path of an archive or a folder of images"
+                )
+            if not PurePosixPath(self.path).is_absolute():
+                raise ValueError(
+                    f"download.path = {self.path!r} is relative: give an absolute path, because "
+                    "DVC runs experiments in other folders, where it would mean another place"
+                )
+        return self
+
+
+class PrepareParams(_Group):
+    """How an image becomes a square of pixels in a shard."""
+
+    size: Annotated[int, Field(ge=8, le=1024)]
+    crop: Annotated[int, Field(ge=1, le=178)] | None
+    filter: Literal["lanczos", "bicubic", "bilinear", "box"]
+    shard_images: Count
+    seed: Seed
+
+
+class ModelParams(_Group):
+    """The architecture of Encoder and Decoder."""
+
+    filters: Annotated[list[Count], Field(min_length=1, max_length=8)]
+    strides: Annotated[list[Annotated[int, Field(ge=1, le=8)]], Field(min_length=1, max_length=8)]
+    kernel: Annotated[int, Field(ge=1, le=15)]
+    z_dim: Count
+    inter_dense: Count | None
+    inter_activation: Activation | Literal["linear"]
+    activation: Activation
+    batch_norm: bool
+    batch_norm_momentum: Annotated[Number, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _a_stride_for_each_level(self) -> "ModelParams":
+        if len(self.strides) != len(self.filters):
+            raise ValueError(
+                f"model.strides has {len(self.strides)} values, but model.filters has "
+                f"{len(self.filters)}: give one stride for each filter"
+            )
+        return self
+
+
+class TrainParams(_Group):
+    """The fit."""
+
+    epochs: Count
+    batch_size: Count
+    learning_rate: Annotated[Number, Field(gt=0)]
+    loss: Literal["bernoulli", "gaussian"]
+    kl_weight: Annotated[Number, Field(ge=0)]
+    seed: Seed
+
+
+class ZpointsParams(_Group):
+    """The statistics of the z-point distribution."""
+
+    seed: Seed
+    active_variance: Annotated[Number, Field(gt=0)]
+
+
+class GenerateParams(_Group):
+    """The grids of faces."""
+
+    seed: Seed
+    rows: Annotated[int, Field(ge=1, le=100)]
+    columns: Annotated[int, Field(ge=1, le=100)]
+    walks: Annotated[int, Field(ge=1, le=100)]
+    walk_steps: Annotated[int, Field(ge=2, le=100)]
+
+
+class RunParams(_Group):
+    """What changes no byte of any result."""
+
+    workers: Annotated[int, Field(ge=1, le=1024)] | None
+
+
+class Params(_Group):
+    """All of params.yaml."""
+
+    download: DownloadParams
+    prepare: PrepareParams
+    model: ModelParams
+    train: TrainParams
+    zpoints: ZpointsParams
+    generate: GenerateParams
+    threads: Annotated[int, Field(ge=1, le=1024)]
+    run: RunParams
+
+    @field_validator("threads", mode="before")
+    @classmethod
+    def _threads_are_fixed(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("must be a number, because the number of threads changes the bits")
+        return value
+
+    @model_validator(mode="after")
+    def _groups_fit_each_other(self) -> "Params":
+        shrink = math.prod(self.model.strides)
+        if self.prepare.size % shrink:
+            raise ValueError(
+                f"prepare.size = {self.prepare.size} is not divisible by {shrink}, the product of "
+                f"model.strides: the Decoder could not give back the Encoder's image size"
+            )
+        if self.download.source == "synthetic":
+            train, *others = split_counts(self.download.images)
+            if min(train, *others) < 1:
+                raise ValueError(
+                    f"download.images = {self.download.images} leaves a split without images: "
+                    "draw at least 11"
+                )
+            check_batch_size(self.train.batch_size, train)
+        return self
+
+
+def split_counts(images: int) -> tuple[int, int, int]:
+    """Return how many of `images` are train, validation and test, in CelebA's proportions.
+
+    Validation and test are rounded to the nearest, the rest is train; the sum is `images`.
+    """
+    whole = sum(OFFICIAL_SPLIT)
+    validation = (2 * images * OFFICIAL_SPLIT[1] + whole) // (2 * whole)
+    test = (2 * images * OFFICIAL_SPLIT[2] + whole) // (2 * whole)
+    return images - validation - test, validation, test
+
+
+def check_batch_size(batch_size: int, training_images: int) -> None:
+    """Raise ValueError if a batch is larger than the training set."""
+    if batch_size > training_images:
+        raise ValueError(
+            f"train.batch_size = {batch_size} is larger than the training set of "
+            f"{training_images} images: allowed is 1 to {training_images}"
+        )
+
+
+def load_params(path: Path = PARAMS_FILE, overrides: Sequence[str] = ()) -> Params:
+    """Read and check a params.yaml.
+
+    Args:
+        path: the file.
+        overrides: texts of the form `group.key=value`, as after `dvc exp run -S`; the value is
+            read as YAML.
+
+    Raises:
+        UserError: the file cannot be read, is no YAML, or holds a key or value that is not
+            allowed. The message is one line: the key, what was given, what is allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run this at the top of the project") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    values = _parse(text, name=str(path))
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: must hold groups of keys such as `train:`, not {_shown(values)}")
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_one_line(error)}") from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, less what YAML 1.1 and DVC's YAML 1.2 read differently.
+
+    `yes`, `010` and `1:30` would be true, 8 and 90 here and text, 10 and text to DVC; here they
+    stay text, which no integer or boolean accepts. A key given twice is an error.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [
+            (tag, pattern)
+            for tag, pattern in resolvers
+            if tag.rpartition(":")[2] not in ("bool", "int", "timestamp")
+        ]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF")
+)
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile("[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789")
+)
+
+
+def _parse(text: str, *, name: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a subclass of SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problem = " ".join(str(error.problem or error.context).split())
+        raise UserError(f"{name}, line {line}: {problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{name}: is no YAML: {' '.join(str(error).split())}") from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"-S {override}: must be of the form group.key=value")
+    *groups, last = key.split(".")
+    place: Any = values
+    for group in groups:
+        place = place.get(group) if isinstance(place, dict) else None
+    if not isinstance(place, dict) or last not in place:
+        raise UserError(f"-S {override}: params.yaml has no key {key}")
+    place[last] = _parse(text, name=f"-S {override}")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _one_line(error: ValidationError) -> str:
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    # pydantic appends the type it tried to the place of a union's error; keys are what users know.
+    key = ".".join(str(part) for part in first["loc"] if "[" not in str(part)).removesuffix(".int")
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        text = f"{key}: unknown key; allowed {_siblings(first['loc'])}"
+    elif first["type"] == "missing":
+        text = f"{key}: missing; this key has no default, give it a value"
+    elif first["type"] == "value_error":
+        text = message if not key or key in message else f"{key}: {message}"
+    else:
+        text = f"{key} = {_shown(first['input'])}: {message[0].lower()}{message[1:]}"
+    more = len(problems) - 1
+    return " ".join(text.split()) + (f" (and {more} more to mend)" if more else "")
+
+
+def _siblings(location: tuple[int | str, ...]) -> str:
+    fields = Params.model_fields
+    for part in location[:-1]:
+        annotation = fields[str(part)].annotation if str(part) in fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        fields = annotation.model_fields
+    return "are " + ", ".join(fields)

@@ -1,0 +1,161 @@
+"""A trained model in people's hands: images in, z-points out, and back."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from celeba_vae.errors import UserError
+from celeba_vae.files import atomic_path, write_json
+from celeba_vae.params import ModelParams
+from celeba_vae.training.determinism import configure_tensorflow
+
+WEIGHTS_FILE = "vae.weights.h5"
+ARCHITECTURE_FILE = "architecture.json"
+
+# Images that go through the network at once: enough to be fast, 0.5 GB of activations at 96x96.
+_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A trained VAE on uint8 images.
+
+    Attributes:
+        size: side of the square images, in pixels.
+        crop: how the images it was trained on were cut, see `shards.transform.to_square`.
+        filter: how they were resized.
+        z_dim: dimensions of the latent space.
+        vae: the Keras model, with `encoder` and `decoder`.
+    """
+
+    size: int
+    crop: int | None
+    filter: str
+    z_dim: int
+    vae: Any
+
+    def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mu and log_var of images.
+
+        Args:
+            images: uint8 (n, size, size, 3).
+
+        Returns:
+            mu, log_var: float32 (n, z_dim) each.
+
+        Raises:
+            ValueError: another shape or dtype.
+        """
+        expected = (self.size, self.size, 3)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected:
+            raise ValueError(
+                f"images must be uint8 of shape (n, {self.size}, {self.size}, 3), "
+                f"not {images.dtype} {images.shape}"
+            )
+        mu, log_var = np.empty((2, len(images), self.z_dim), np.float32)
+        for batch in _batches(len(images)):
+            pixels = images[batch].astype(np.float32) / 255.0
+            mu[batch], log_var[batch] = map(np.asarray, self.vae.encoder(pixels, training=False))
+        return mu, log_var
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """Return the images of z-points.
+
+        Args:
+            z: (n, z_dim).
+
+        Returns:
+            uint8 (n, size, size, 3).
+
+        Raises:
+            ValueError: another shape.
+        """
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise ValueError(f"z must have the shape (n, {self.z_dim}), not {z.shape}")
+        images = np.empty((len(z), self.size, self.size, 3), np.uint8)
+        for batch in _batches(len(z)):
+            logits = np.asarray(self.vae.decoder(z[batch].astype(np.float32), training=False))
+            images[batch] = to_pixels(logits)
+        return images
+
+
+def to_pixels(logits: np.ndarray) -> np.ndarray:
+    """Return the uint8 images of a Decoder's logits: 255 times their sigmoid, rounded."""
+    # expit(l) = (1 + tanh(l / 2)) / 2 cannot overflow.
+    return np.rint(127.5 * (1.0 + np.tanh(0.5 * logits.astype(np.float64)))).astype(np.uint8)
+
+
+def save(
+    vae: Any, params: ModelParams, *, manifest: Mapping[str, Any], threads: int, folder: Path
+) -> None:
+    """Write the weights and what is needed to build and use the model again.
+
+    Args:
+        vae: the trained Keras model.
+        params: its architecture.
+        manifest: the manifest of the shards it was trained on.
+        threads: TensorFlow's threads in training, which `load` uses again.
+        folder: where WEIGHTS_FILE and ARCHITECTURE_FILE are written.
+    """
+    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+        vae.save_weights(temporary)
+    description = {
+        "size": manifest["image_shape"][0],
+        "crop": manifest["crop"],
+        "filter": manifest["filter"],
+        "threads": threads,
+        "model": params.model_dump(),
+    }
+    write_json(folder / ARCHITECTURE_FILE, description)
+
+
+def load(folder: str | Path = "data/model") -> Pretrained:
+    """Load a trained model.
+
+    In a process that has not imported TensorFlow yet, TensorFlow is configured as in training,
+    so that the same images and z-points give the same bits as in the pipeline.
+
+    Args:
+        folder: the out of the stage `train`.
+
+    Raises:
+        UserError: no model there, or one that cannot be read.
+    """
+    folder = Path(folder)
+    path = folder / ARCHITECTURE_FILE
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        size, crop, filter_, threads = (
+            description[key] for key in ("size", "crop", "filter", "threads")
+        )
+        params = ModelParams.model_validate(description["model"])
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no trained model there; `dvc repro` makes one, or name another folder"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise UserError(f"{path}: is no description of a model: {error!r:.200}") from None
+    if "tensorflow" not in sys.modules:
+        configure_tensorflow(threads)
+
+    from celeba_vae.model.vae import VAE
+
+    vae = VAE(params, size=size, seed=0)
+    weights = folder / WEIGHTS_FILE
+    try:
+        vae.load_weights(weights)
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{weights}: cannot be loaded: {reason:.300}") from None
+    return Pretrained(size=size, crop=crop, filter=filter_, z_dim=params.z_dim, vae=vae)
+
+
+def _batches(images: int) -> Iterator[slice]:
+    for start in range(0, images, _BATCH):
+        yield slice(start, start + _BATCH)

@@ -1,0 +1,16 @@
+"""The scratch folder: what is neither a result nor worth versioning, and may be deleted."""
+
+import os
+from pathlib import Path
+
+SCRATCH_VARIABLE = "CELEBA_VAE_SCRATCH"
+
+
+def scratch_folder(name: str) -> Path:
+    """Return the part `name` of the scratch folder.
+
+    It lies in data/scratch, which git ignores and DVC does not know: what DVC deletes before a
+    run, or rolls back, cannot live among a stage's outs. The environment variable
+    CELEBA_VAE_SCRATCH moves it, so that experiments in other folders can share it.
+    """
+    return Path(os.environ.get(SCRATCH_VARIABLE, "data/scratch")) / name

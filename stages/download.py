@@ -1,0 +1,28 @@
+"""Stage `download`: bring faces and annotations into data/raw, in CelebA's own layout."""
+
+from pathlib import Path
+
+from celeba_vae.faces.celeba import fetch_dataset
+from celeba_vae.faces.local import import_dataset
+from celeba_vae.faces.synthetic import write_dataset
+from celeba_vae.params import Params
+from celeba_vae.scratch import scratch_folder
+from stages.runner import RAW, run
+
+
+def download(params: Params) -> None:
+    """Write data/raw from the source that the parameters name."""
+    group = params.download
+    match group.source:
+        case "synthetic":
+            write_dataset(
+                RAW, images=group.images, seed=group.seed, workers=params.run.workers
+            )
+        case "local":
+            import_dataset(Path(str(group.path)), RAW)
+        case "celeba":
+            fetch_dataset(RAW, scratch=scratch_folder("downloads"))
+
+
+if __name__ == "__main__":
+    run(download)

@@ -1,0 +1,29 @@
+"""Stage `generate`: draw random faces, reconstructions and walks with the trained model."""
+
+from celeba_vae.files import write_json
+from celeba_vae.params import Params
+from celeba_vae.shards.read import open_split
+from celeba_vae.training.determinism import configure_tensorflow
+from stages.runner import METRICS, MODEL, SAMPLES, SHARDS, ZPOINTS, run
+
+
+def generate(params: Params) -> None:
+    """Read model, z-points and shards, write data/samples and data/metrics/generate.json."""
+    configure_tensorflow(params.threads)
+
+    from celeba_vae.latent.samplers import GAUSSIAN_FILE, load_gaussian
+    from celeba_vae.latent.samples import write_samples
+    from celeba_vae.pretrained import load
+
+    quality = write_samples(
+        load(MODEL),
+        load_gaussian(ZPOINTS / GAUSSIAN_FILE),
+        open_split(SHARDS, "validation"),
+        SAMPLES,
+        params.generate,
+    )
+    write_json(METRICS / "generate.json", quality)
+
+
+if __name__ == "__main__":
+    run(generate)

@@ -1,0 +1,18 @@
+"""Stage `zpoints`: encode every split once, and describe where its z-points lie."""
+
+from celeba_vae.params import Params
+from celeba_vae.training.determinism import configure_tensorflow
+from stages.runner import METRICS, MODEL, SHARDS, ZPOINTS, run
+
+
+def zpoints(params: Params) -> None:
+    """Read data/model and data/shards, write data/zpoints and data/metrics/zpoints.json."""
+    configure_tensorflow(params.threads)
+
+    from celeba_vae.latent.run import describe_zpoints
+
+    describe_zpoints(MODEL, SHARDS, ZPOINTS, METRICS / "zpoints.json", params=params.zpoints)
+
+
+if __name__ == "__main__":
+    run(zpoints)
