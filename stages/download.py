@@ -15,9 +15,7 @@ def download(params: Params) -> None:
     group = params.download
     match group.source:
         case "synthetic":
-            write_dataset(
-                RAW, images=group.images, seed=group.seed, workers=params.run.workers
-            )
+            write_dataset(RAW, images=group.images, seed=group.seed, workers=params.run.workers)
         case "local":
             import_dataset(Path(str(group.path)), RAW)
         case "celeba":

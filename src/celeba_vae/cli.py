@@ -181,7 +181,11 @@ def summary() -> None:
             metrics[name] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise UserError(f"{path}: cannot be read; `dvc repro` makes it") from None
-    train, zpoints, quality = metrics["train"], metrics["zpoints"]["validation"], metrics["generate"]
+    train, zpoints, quality = (
+        metrics["train"],
+        metrics["zpoints"]["validation"],
+        metrics["generate"],
+    )
     click.echo(f"""
 Pictures
   data/samples/            faces from random z-points, reconstructions, walks between z-points
@@ -193,7 +197,7 @@ Figures (data/metrics/*.json; `dvc metrics show`), on the validation images
 {train["decoder_parameters"]:,} parameters
   reconstruction loss      {train["val_reconstruction"]:.0f} nats per image, \
 KL loss {train["val_kl"]:.1f} nats per image
-  reconstructions          {quality["psnr"]:.1f} dB PSNR, {quality["ssim"]:.3f} SSIM
+  reconstructions          {quality["psnr_db_mean"]:.1f} dB PSNR, {quality["ssim_mean"]:.3f} SSIM
   |z|                      {zpoints["z_radius_mean"]:.2f} +- {zpoints["z_radius_std"]:.2f}; \
 points of N(0, I): {zpoints["chi_mean"]:.2f} +- {zpoints["chi_std"]:.2f}
 """)

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Hashable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import (
@@ -17,7 +17,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
@@ -43,6 +42,7 @@ Number = Annotated[float, BeforeValidator(_number_from_text), Field(allow_inf_na
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Activation = Literal["leaky_relu", "relu", "selu", "gelu"]
+AnyActivation = Literal["leaky_relu", "relu", "selu", "gelu", "linear"]
 
 
 class _Group(BaseModel):
@@ -96,7 +96,7 @@ class ModelParams(_Group):
     kernel: Annotated[int, Field(ge=1, le=15)]
     z_dim: Count
     inter_dense: Count | None
-    inter_activation: Activation | Literal["linear"]
+    inter_activation: AnyActivation
     activation: Activation
     batch_norm: bool
     batch_norm_momentum: Annotated[Number, Field(ge=0, lt=1)]
@@ -157,13 +157,6 @@ class Params(_Group):
     threads: Annotated[int, Field(ge=1, le=1024)]
     run: RunParams
 
-    @field_validator("threads", mode="before")
-    @classmethod
-    def _threads_are_fixed(cls, value: Any) -> Any:
-        if value is None:
-            raise ValueError("must be a number, because the number of threads changes the bits")
-        return value
-
     @model_validator(mode="after")
     def _groups_fit_each_other(self) -> "Params":
         shrink = math.prod(self.model.strides)
@@ -177,7 +170,7 @@ class Params(_Group):
             if min(train, *others) < 1:
                 raise ValueError(
                     f"download.images = {self.download.images} leaves a split without images: "
-                    "draw at least 11"
+                    "draw at least 6"
                 )
             check_batch_size(self.train.batch_size, train)
         return self
@@ -239,7 +232,7 @@ class _StrictLoader(yaml.SafeLoader):
     stay text, which no integer or boolean accepts. A key given twice is an error.
     """
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers: ClassVar = {
         first: [
             (tag, pattern)
             for tag, pattern in resolvers

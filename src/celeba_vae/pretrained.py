@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,10 +150,13 @@ def load(folder: str | Path = "data/model") -> Pretrained:
     vae = VAE(params, size=size, seed=0)
     weights = folder / WEIGHTS_FILE
     try:
-        vae.load_weights(weights)
-    except (OSError, ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            # Keras warns of weights that do not fit, layer by layer, before it gives up.
+            warnings.simplefilter("error", UserWarning)
+            vae.load_weights(weights)
+    except (OSError, ValueError, KeyError, UserWarning) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{weights}: cannot be loaded: {reason:.300}") from None
+        raise UserError(f"{weights}: cannot be loaded: {reason:.200}") from None
     return Pretrained(size=size, crop=crop, filter=filter_, z_dim=params.z_dim, vae=vae)
 
 

@@ -5,13 +5,12 @@ from pathlib import Path
 from celeba_vae.files import write_json
 from celeba_vae.latent.encode import encode_split
 from celeba_vae.latent.report import write_zpoint_report
-from celeba_vae.latent.samplers import fit_gaussian, save_gaussian
+from celeba_vae.latent.samplers import GAUSSIAN_FILE, fit_gaussian, save_gaussian
 from celeba_vae.params import ZpointsParams
 from celeba_vae.pretrained import load
 from celeba_vae.shards.read import open_split
 
 SPLITS = ("train", "validation", "test")
-GAUSSIAN_FILE = "gaussian.npz"
 
 
 def describe_zpoints(

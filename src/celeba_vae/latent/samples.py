@@ -29,7 +29,8 @@ def straight_walks(starts: np.ndarray, ends: np.ndarray, *, steps: int) -> np.nd
         (n, steps, z_dim), equally spaced.
     """
     fractions = np.linspace(0.0, 1.0, steps, dtype=starts.dtype)[:, None]
-    return (1 - fractions) * starts[:, None] + fractions * ends[:, None]
+    walks: np.ndarray = (1 - fractions) * starts[:, None] + fractions * ends[:, None]
+    return walks
 
 
 def write_samples(

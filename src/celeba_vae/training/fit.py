@@ -90,7 +90,13 @@ def _compile_steps(vae: VAE, params: TrainParams) -> tuple[Step, Step]:
             training=training,
         )
 
-    @tf.function
+    # One graph for whole and short batches.
+    signature = [
+        tf.TensorSpec((None, *vae.encoder.input_shape[1:]), tf.uint8),
+        tf.TensorSpec((None, *vae.decoder.input_shape[1:]), tf.float32),
+    ]
+
+    @tf.function(input_signature=signature)
     def train_step(images: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             terms = batch_losses(images, noise, training=True)
@@ -98,7 +104,7 @@ def _compile_steps(vae: VAE, params: TrainParams) -> tuple[Step, Step]:
         optimizer.apply(gradients)
         return terms
 
-    @tf.function
+    @tf.function(input_signature=signature)
     def validation_step(images: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
         return batch_losses(images, noise, training=False)
 

@@ -1,0 +1,384 @@
+"""Fetch one file whose size and sha256 are known, over whichever of its routes delivers it.
+
+What verifies is the file, wherever it came from; so routes need no trust, only an order. Partial
+files outlive the process, killed or not, and the next attempt goes on where they end.
+"""
+
+import errno
+import fcntl
+import hashlib
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import ClassVar
+
+import httpx
+from tqdm import tqdm
+
+from celeba_vae.errors import UserError
+from celeba_vae.files import sha256_of, write_text
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PASSING_STATUS = (408, 429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A plain web address of a file."""
+
+    label: str
+    url: str
+
+
+@dataclass(frozen=True)
+class DriveFile:
+    """A file on Google Drive, fetched with gdown, which knows the pages before the file."""
+
+    id: str
+    label: ClassVar[str] = "Google Drive"
+
+    @property
+    def url(self) -> str:
+        """The address to open by hand."""
+        return f"https://drive.google.com/uc?id={self.id}"
+
+
+@dataclass(frozen=True)
+class OfficialFile:
+    """A file by its official name, size (bytes) and sha256, and its routes in order of trial."""
+
+    name: str
+    size: int
+    sha256: str
+    routes: tuple[Mirror | DriveFile, ...]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait, and how often to try again, before a route is given up.
+
+    Attributes:
+        connect: seconds until a connection must stand.
+        stall: seconds without a single byte.
+        window: seconds over which `minimum_rate` is measured.
+        minimum_rate: bytes per second below which a transfer counts as broken.
+        attempts: attempts in a row that bring less new than minimum_rate * window bytes.
+        pause: seconds before the second attempt; it doubles with each further one.
+        longest_pause: the most seconds of a pause, also where a server asks for more.
+    """
+
+    connect: float = 20.0
+    stall: float = 60.0
+    window: float = 60.0
+    minimum_rate: float = 20_000.0
+    attempts: int = 4
+    pause: float = 1.0
+    longest_pause: float = 120.0
+
+
+PATIENCE = Patience()
+
+
+class Refused(Exception):
+    """A route, or every route, did not give the file; the text says which and why."""
+
+
+class _Broken(Exception):
+    """A transfer that may succeed when tried again, after `retry_after` seconds."""
+
+    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+def fetch_file(file: OfficialFile, *, scratch: Path, patience: Patience = PATIENCE) -> Path:
+    """Return the path in `scratch` of the verified `file`, downloaded if it is not there yet.
+
+    `scratch` holds the verified file under its sha256 and partial ones, one for each route, until
+    the file is verified. A second process waits for the first one, and finds its file.
+
+    Raises:
+        Refused: no route gave the file; one line for each route says why.
+        UserError: `scratch` cannot hold the file, or the proxy settings cannot be used.
+    """
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        with _alone(scratch / f"{file.sha256}.lock", file.name):
+            return _verified(file, scratch, patience)
+    except OSError as error:
+        kept = "; what has come stays for the next run" if error.errno in _NO_ROOM else ""
+        raise UserError(
+            f"{file.name} ({file.size} bytes) cannot be stored in {scratch}: "
+            f"{error.strerror or error}{kept}"
+        ) from None
+
+
+@contextmanager
+def _alone(lock: Path, name: str) -> Iterator[None]:
+    # The kernel frees the lock when its holder dies; the empty file stays, as its removal races.
+    with lock.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say(f"{name}: another process is downloading it, waiting for that one")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _verified(file: OfficialFile, scratch: Path, patience: Patience) -> Path:
+    verified = scratch / file.sha256
+    if verified.exists():
+        fault = _fault(verified, file)
+        if fault is None:
+            return verified
+        _say(f"{file.name}: {verified} is damaged ({fault}), downloading it again")
+        verified.unlink()
+    reasons = []
+    for route in file.routes:
+        _say(f"{file.name}: trying {route.label}")
+        # A partial file belongs to one address: another server's copy need not be the same.
+        address = hashlib.sha256(route.url.encode()).hexdigest()[:8]
+        part = scratch / f"{file.sha256}.{address}.part"
+        try:
+            if isinstance(route, Mirror):
+                _from_mirror(route.url, file, part, patience)
+            else:
+                _from_drive(route.id, file, part, patience)
+        except Refused as refused:
+            reasons.append(f"  {route.label} ({route.url}): {refused}")
+            _say(f"{file.name}: {route.label}: {refused}")
+            continue
+        part.replace(verified)
+        for leftover in scratch.glob(f"{file.sha256}.*.part*"):
+            leftover.unlink()
+        return verified
+    raise Refused("\n".join([f"{file.name}: no route gave the official file:", *reasons]))
+
+
+def _fault(path: Path, file: OfficialFile) -> str | None:
+    size = path.stat().st_size
+    if size != file.size:
+        return f"{size} bytes instead of the official {file.size}"
+    digest = sha256_of(path)
+    if digest != file.sha256:
+        return f"the right size but wrong bytes: sha256 {digest}, official is {file.sha256}"
+    return None
+
+
+def _from_mirror(url: str, file: OfficialFile, part: Path, patience: Patience) -> None:
+    timeout = httpx.Timeout(patience.stall, connect=patience.connect)
+    try:
+        client = httpx.Client(
+            timeout=timeout,
+            follow_redirects=True,
+            # Offsets and checksums are those of the file itself, not of a compressed form of it.
+            headers={"Accept-Encoding": "identity"},
+        )
+    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+        raise UserError(
+            f"the environment's proxy or certificate settings (HTTPS_PROXY, ALL_PROXY, "
+            f"SSL_CERT_FILE, ...) cannot be used: {_one_line(error)}"
+        ) from None
+    with client:
+        in_one_piece = _fill(client, url, file, part, patience)
+        fault = _fault(part, file)
+        if fault is not None and not in_one_piece:
+            # The pieces may stem from different versions, or a power cut spoilt the first one.
+            _say(f"{file.name}: the pieces do not fit each other, starting afresh")
+            part.unlink()
+            _fill(client, url, file, part, patience)
+            fault = _fault(part, file)
+    if fault is not None:
+        part.unlink()
+        raise Refused(fault)
+
+
+def _fill(
+    client: httpx.Client, url: str, file: OfficialFile, part: Path, patience: Patience
+) -> bool:
+    """Request until `part` has all bytes; return whether a single answer brought them all."""
+    failures, furthest, began = 0, _size(part), -1
+    while _size(part) < file.size:
+        try:
+            began = _request(client, url, file, part, patience)
+        except _Broken as broken:
+            grown = _size(part) - furthest
+            furthest = max(furthest, _size(part))
+            failures = 1 if grown >= patience.minimum_rate * patience.window else failures + 1
+            if failures >= patience.attempts:
+                raise Refused(f"{broken}; given up after {failures} attempts") from None
+            pause = patience.pause * 2 ** (failures - 1)
+            pause = min(max(pause, broken.retry_after), patience.longest_pause)
+            _say(f"{file.name}: {broken}; next attempt in {pause:.3g} s")
+            time.sleep(pause)
+    return began == 0
+
+
+def _request(
+    client: httpx.Client, url: str, file: OfficialFile, part: Path, patience: Patience
+) -> int:
+    """Append one answer of the server to `part`, or start it afresh; return the first offset."""
+    validator = part.with_name(f"{part.name}.validator")
+    have = _size(part)
+    known = validator.read_text(encoding="utf-8") if have and validator.exists() else ""
+    # Without a validator nobody can tell whether the server still has the same file.
+    headers = {"Range": f"bytes={have}-", "If-Range": known} if known else {}
+    try:
+        with client.stream("GET", url, headers=headers) as response:
+            _check_status(response)
+            current = _validator(response.headers)
+            if response.status_code == httpx.codes.OK:
+                have = 0
+            elif not _continues(response, have, file.size) or current not in ("", known):
+                part.unlink(missing_ok=True)
+                raise _Broken("the server's copy has changed, starting afresh")
+            chunks = response.iter_raw()
+            first = next(chunks, b"")
+            if have == 0:
+                _check_beginning(response.headers, first, file.size)
+                part.unlink(missing_ok=True)
+                write_text(validator, current)
+            _append(itertools.chain([first], chunks), part, file, patience)
+    except httpx.TooManyRedirects:
+        raise Refused("redirects without end") from None
+    except httpx.ConnectTimeout:
+        raise _Broken(f"no connection within {patience.connect:g} s") from None
+    except httpx.TimeoutException:
+        raise _Broken(f"stalled: no byte for {patience.stall:g} s") from None
+    except httpx.ConnectError as error:
+        raise _Broken(f"no connection: {_one_line(error)}") from None
+    except httpx.TransportError as error:
+        raise _Broken(f"broke off: {_one_line(error)}") from None
+    if _size(part) < file.size:
+        raise _Broken(f"ended after {_size(part)} of {file.size} bytes")
+    return have
+
+
+def _check_status(response: httpx.Response) -> None:
+    status = response.status_code
+    text = f"HTTP {status} {response.reason_phrase}".strip()
+    if status in _PASSING_STATUS:
+        raise _Broken(text, retry_after=_retry_after(response.headers))
+    # 416 comes when the server's file ends before ours: `_continues` sees that it does not fit.
+    if status not in (200, 206, 416):
+        raise Refused(text)
+
+
+def _retry_after(headers: httpx.Headers) -> float:
+    """Return the seconds a server asks to wait, 0 where it does not (RFC 9110, 10.2.3)."""
+    text = headers.get("Retry-After", "")
+    if text.isdecimal():
+        return float(text)
+    try:
+        return parsedate_to_datetime(text).timestamp() - time.time()
+    except ValueError:
+        return 0.0
+
+
+def _validator(headers: httpx.Headers) -> str:
+    """Return what If-Range may carry (RFC 9110, 13.1.5): a strong ETag, else the date, else ""."""
+    etag: str = headers.get("ETag", "")
+    date: str = headers.get("Last-Modified", "")
+    return etag if etag and not etag.startswith("W/") else date
+
+
+def _continues(response: httpx.Response, have: int, size: int) -> bool:
+    span = response.headers.get("Content-Range", "")
+    return (
+        response.status_code == httpx.codes.PARTIAL_CONTENT
+        and span.startswith(f"bytes {have}-")
+        and span.endswith((f"/{size}", "/*"))
+    )
+
+
+def _check_beginning(headers: httpx.Headers, first: bytes, size: int) -> None:
+    # Before a byte is stored: a quota or login page must not replace a partial file.
+    page = first.lstrip()[:5].lower() in (b"<!doc", b"<html")
+    if page or headers.get("Content-Type", "").startswith("text/html"):
+        raise Refused("sent an HTML page (quota, login or error) instead of the file")
+    announced = headers.get("Content-Length")
+    if announced is not None and announced != str(size):
+        raise Refused(f"announces {announced} bytes instead of the official {size}")
+
+
+def _append(chunks: Iterator[bytes], part: Path, file: OfficialFile, patience: Patience) -> None:
+    size = _size(part)
+    keep_pace = _pace(size, patience)
+    with (
+        part.open("ab") as out,
+        tqdm(
+            desc=file.name,
+            total=file.size,
+            initial=size,
+            unit="B",
+            unit_scale=True,
+            disable=None,  # no bar where nobody watches: in logs
+        ) as bar,
+    ):
+        for chunk in chunks:
+            size += len(chunk)
+            if size > file.size:
+                raise Refused(f"sends more than the official {file.size} bytes")
+            out.write(chunk)
+            bar.update(len(chunk))
+            keep_pace(size)
+
+
+def _pace(size: int, patience: Patience) -> Callable[[int], None]:
+    """Return a function to call with the size reached, which raises _Broken if that creeps."""
+    since, then = time.monotonic(), size
+
+    def keep_pace(now: int) -> None:
+        nonlocal since, then
+        passed = time.monotonic() - since
+        if passed < patience.window:
+            return
+        if now - then < patience.minimum_rate * passed:
+            raise _Broken(f"too slow: {now - then} bytes in {passed:.0f} s")
+        since, then = time.monotonic(), now
+
+    return keep_pace
+
+
+def _from_drive(drive_id: str, file: OfficialFile, part: Path, patience: Patience) -> None:
+    keep_pace = _pace(0, patience)
+    try:
+        # Imported here, because it takes a second and this route is the last one.
+        import gdown
+
+        gdown.download(
+            id=drive_id,
+            output=str(part),
+            resume=True,
+            use_cookies=False,
+            timeout=(patience.connect, patience.stall),
+            retries=patience.attempts - 1,
+            progress=lambda size, _: keep_pace(size),
+        )
+    except Exception as error:
+        # gdown reads web pages, and may stumble in any way when these change: all of it is this
+        # route's failure. Only a full disk is not.
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise
+        raise Refused(f"{type(error).__name__}: {_one_line(error)}") from None
+    fault = _fault(part, file)
+    if fault is not None:
+        part.unlink()
+        raise Refused(fault)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _say(text: str) -> None:
+    tqdm.write(text, file=sys.stderr)

@@ -1,0 +1,136 @@
+"""Open the shards of pixels as memory maps."""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from celeba_vae.errors import UserError
+
+MANIFEST_FILE = "manifest.json"
+INDEX_FILE = "images.csv"
+
+_MEND = "run `dvc repro prepare`"
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of one split, mapped from its shards.
+
+    Attributes:
+        shards: uint8 arrays (n_i, size, size, 3).
+        starts: the first row of each shard, and at the end the number of images.
+    """
+
+    shards: tuple[np.ndarray, ...]
+    starts: np.ndarray
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        _, height, width, channels = self.shards[0].shape
+        return height, width, channels
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Return a copy of the images of these rows of the split, in this order.
+
+        Args:
+            rows: integers (n,), in any order, also repeated.
+
+        Returns:
+            uint8 (n, size, size, 3).
+
+        Raises:
+            IndexError: a row is negative, or not below the number of images.
+        """
+        if len(rows) and not 0 <= np.min(rows) <= np.max(rows) < len(self):
+            raise IndexError(f"rows must be from 0 to {len(self) - 1}")
+        images = np.empty((len(rows), *self.image_shape), np.uint8)
+        places = np.searchsorted(self.starts, rows, side="right") - 1
+        offsets = (rows - self.starts[places]).tolist()
+        # One copy an image, straight to its place: indexing with arrays would copy all twice.
+        for image, place, offset in zip(images, places.tolist(), offsets, strict=True):
+            image[...] = self.shards[place][offset]
+        return images
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the content of `manifest.json`, which `write_shards` leaves.
+
+    Raises:
+        UserError: it is missing, or is not what `write_shards` leaves.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file, the shards are not finished; {_MEND}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}; {_MEND}") from None
+    if not isinstance(manifest, dict) or not {"image_shape", "splits"} <= manifest.keys():
+        raise UserError(f"{path}: has no image_shape or no splits; {_MEND}")
+    return manifest
+
+
+def open_split(folder: Path, split: str) -> Split:
+    """Map the shards of a split, without reading them.
+
+    Raises:
+        UserError: there is no such split, or a shard is missing or not of the shape that the
+            manifest says.
+    """
+    manifest = read_manifest(folder)
+    if split not in manifest["splits"]:
+        raise UserError(
+            f"{folder}: has no split {split}; there are {', '.join(manifest['splits'])}"
+        )
+    try:
+        listed = [(shard["file"], shard["images"]) for shard in manifest["splits"][split]["shards"]]
+        image_shape = tuple(manifest["image_shape"])
+    except (KeyError, TypeError):
+        raise UserError(
+            f"{folder / MANIFEST_FILE}: does not say file and images of each shard; {_MEND}"
+        ) from None
+    shards = tuple(_mapped(folder / file, (images, *image_shape)) for file, images in listed)
+    return Split(shards, np.cumsum([0] + [len(shard) for shard in shards]))
+
+
+def file_names(folder: Path, split: str) -> list[str]:
+    """Return the file names of a split's images, in the order of its rows.
+
+    Raises:
+        UserError: the index is missing or has no such columns.
+    """
+    path = folder / INDEX_FILE
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            table = csv.reader(file)
+            header = next(table, [])
+            name, of = header.index("file_name"), header.index("split")
+            return [row[name] for row in table if row[of] == split]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; {_MEND}") from None
+    except (OSError, ValueError, IndexError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read: {error}; {_MEND}") from None
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        # Not np.load, which would also open a zip or a pickle under this name.
+        mapped = np.lib.format.open_memmap(path, mode="r")
+    except FileNotFoundError:
+        raise UserError(f"{path}: the shard is missing; {_MEND}") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: is no whole shard: {error}; {_MEND}") from None
+    if mapped.shape != shape or mapped.dtype != np.uint8:
+        raise UserError(
+            f"{path}: holds {mapped.dtype} {mapped.shape}, the manifest says uint8 {shape}; {_MEND}"
+        )
+    # As a plain array: indexing the subclass for memory maps is slow.
+    return np.asarray(mapped)

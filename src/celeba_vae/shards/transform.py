@@ -1,0 +1,100 @@
+"""From the bytes of an image file to a square of pixels."""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from celeba_vae.faces.layout import FRAME_WIDTH
+
+# Named, because Pillow would otherwise also try formats that start other programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+FILTERS = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "box": Image.Resampling.BOX,
+}
+# A frame with a shorter side, in pixels, holds no face.
+SHORTEST_SIDE = 8
+
+
+class BadImage(ValueError):
+    """An image that cannot be used; its text is the reason, in a few words."""
+
+
+def to_square(content: bytes, *, size: int, crop: int | None, filter: str) -> np.ndarray:
+    """Decode an image, cut its centred square and resize it, anti-aliased.
+
+    What Pillow can convert to RGB is converted: grey, palette, CMYK; of 16 bits the upper 8 are
+    kept; what is transparent is laid on white; of an animation the first frame is taken; a
+    rotation noted in EXIF is carried out first.
+
+    Args:
+        content: the bytes of the file.
+        size: side of the result, in pixels.
+        crop: side of the square, in pixels of a CelebA frame, see `crop_box`; None squeezes the
+            whole frame into the square.
+        filter: a key of `FILTERS`.
+
+    Returns:
+        uint8 (size, size, 3), RGB.
+
+    Raises:
+        BadImage: the bytes are not, or not completely, an image; or it is too large or small.
+    """
+    image = _decode(content)
+    if crop is not None:
+        # Not resize(box=...): its filter also reads pixels outside of the box.
+        image = image.crop(crop_box(*image.size, crop))
+    return np.asarray(image.resize((size, size), FILTERS[filter]))
+
+
+def crop_box(width: int, height: int, crop: int) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of the centred square that is cut from a frame.
+
+    Its side is `crop` pixels of a CelebA frame of 178x218, and the same fraction (crop / 178) of
+    the shorter side of any other frame, rounded. All in pixels; right and bottom are exclusive.
+    """
+    side = max(1, (2 * min(width, height) * crop + FRAME_WIDTH) // (2 * FRAME_WIDTH))
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def _decode(content: bytes) -> Image.Image:
+    if not content:
+        raise BadImage("the file is empty")
+    with warnings.catch_warnings():
+        # Pillow warns of odd metadata, which no pixel depends on, and of huge images.
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            if min(image.size) < SHORTEST_SIDE:
+                width, height = image.size
+                raise BadImage(f"{width}x{height} pixels are too few")
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
+        except (BadImage, MemoryError):
+            raise
+        except UnidentifiedImageError:
+            raise BadImage(f"is none of {', '.join(FORMATS)}") from None
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            raise BadImage(f"has more than {Image.MAX_IMAGE_PIXELS} pixels") from None
+        except Exception as error:
+            # Damaged files lead decoders to errors of any type; none of them is our defect.
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise BadImage(reason) from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise BadImage("has pixels of 32 bits, whose white is unknown")
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, "white")
+        opaque.alpha_composite(image.convert("RGBA"))
+        return opaque.convert("RGB")
+    return image.convert("RGB")

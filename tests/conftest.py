@@ -1,0 +1,51 @@
+"""Fixtures that tests of several modules share."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from celeba_vae.params import ModelParams, Params, load_params
+from celeba_vae.training.determinism import configure_tensorflow
+from tests.support import ROOT, TINY
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Once a process, before any test imports TensorFlow: what the stages do as well.
+    configure_tensorflow(threads=2)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Params:
+    """The committed parameters, made small."""
+    return load_params(ROOT / "params.yaml", TINY)
+
+
+@pytest.fixture
+def model_params(tiny: Params) -> Callable[..., ModelParams]:
+    """Make tiny model parameters with changes."""
+
+    def make(**changes: object) -> ModelParams:
+        return ModelParams.model_validate(tiny.model.model_dump() | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def celeba_subset() -> Path:
+    """The folder of real CelebA images, where there is one."""
+    folder = os.environ.get("CELEBA_SUBSET")
+    if not folder:
+        pytest.skip("CELEBA_SUBSET names no folder of real CelebA images")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def random_images() -> np.ndarray:
+    """Uint8 (40, 32, 32, 3): four patterns of dark and light tiles, with a little noise."""
+    generator = np.random.default_rng(0)
+    patterns = generator.choice([20, 220], (4, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2)
+    noise = generator.integers(-20, 21, (40, 32, 32, 3))
+    return (np.tile(patterns, (10, 1, 1, 1)) + noise).astype(np.uint8)

@@ -1,0 +1,229 @@
+import io
+import struct
+import zlib
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from celeba_vae.shards.transform import FILTERS, BadImage, crop_box, to_square
+
+RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def quadrants(width: int, height: int) -> Image.Image:
+    """Red, green / blue, yellow, meeting in the middle."""
+    image = Image.new("RGB", (width, height), RED)
+    image.paste(GREEN, (width // 2, 0, width, height))
+    image.paste(BLUE, (0, height // 2, width // 2, height))
+    image.paste(YELLOW, (width // 2, height // 2, width, height))
+    return image
+
+
+def square(content: bytes, size: int = 16, crop: int | None = None) -> np.ndarray:
+    pixels = to_square(content, size=size, crop=crop, filter="lanczos")
+    assert pixels.shape == (size, size, 3)
+    assert pixels.dtype == np.uint8
+    return pixels
+
+
+def noise(width: int, height: int, seed: int = 0) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(pixels)
+
+
+def test_the_box_of_a_celeba_frame() -> None:
+    assert crop_box(178, 218, 148) == (15, 35, 163, 183)
+    assert crop_box(178, 218, 178) == (0, 20, 178, 198)
+
+
+def test_the_box_of_other_frames_is_the_same_fraction_of_the_shorter_side() -> None:
+    # 200 * 148 / 178 = 166.3; 50 * 148 / 178 = 41.6
+    assert crop_box(300, 200, 148) == (67, 17, 233, 183)
+    assert crop_box(50, 80, 148) == (4, 19, 46, 61)
+
+
+@given(st.integers(8, 5000), st.integers(8, 5000), st.integers(1, 178))
+def test_the_box_is_a_centred_square_inside_the_frame(width: int, height: int, crop: int) -> None:
+    left, top, right, bottom = crop_box(width, height, crop)
+    side = right - left
+    assert side == bottom - top >= 1
+    assert left >= 0
+    assert top >= 0
+    assert right <= width
+    assert bottom <= height
+    assert abs(left - (width - right)) <= 1
+    assert abs(top - (height - bottom)) <= 1
+    assert side == 1 or abs(side - min(width, height) * crop / 178) <= 0.5
+
+
+@pytest.mark.parametrize(("width", "height"), [(178, 218), (300, 200), (50, 80), (64, 64)])
+@pytest.mark.parametrize("crop", [148, None])
+def test_the_middle_stays_the_middle(width: int, height: int, crop: int | None) -> None:
+    pixels = square(encoded(quadrants(width, height)), crop=crop)
+    for row, column, colour in [(2, 2, RED), (2, 13, GREEN), (13, 2, BLUE), (13, 13, YELLOW)]:
+        assert pixels[row, column].tolist() == list(colour)
+
+
+def test_nothing_outside_of_the_crop_reaches_the_square() -> None:
+    image = Image.new("RGB", (178, 218), RED)
+    image.paste(BLUE, (15, 35, 163, 183))
+    assert (square(encoded(image), size=96, crop=148) == BLUE).all()
+
+
+def test_a_crop_of_the_wanted_size_is_copied_exactly() -> None:
+    image = noise(178, 218)
+    expected = np.asarray(image)[35:183, 15:163]
+    assert np.array_equal(square(encoded(image), size=148, crop=148), expected)
+
+
+def test_an_empty_crop_squeezes_the_whole_frame() -> None:
+    image = Image.new("RGB", (40, 80), RED)
+    image.paste(BLUE, (0, 0, 40, 40))
+    pixels = square(encoded(image))
+    assert (pixels[:5] == BLUE).all()
+    assert (pixels[11:] == RED).all()
+
+
+def test_the_box_filter_averages() -> None:
+    image = noise(32, 32)
+    blocks = np.asarray(image).reshape(8, 4, 8, 4, 3).mean((1, 3))
+    pixels = to_square(encoded(image), size=8, crop=None, filter="box")
+    assert np.abs(pixels - blocks).max() <= 1
+
+
+def test_filters_differ() -> None:
+    content = encoded(noise(178, 218))
+    results = {to_square(content, size=96, crop=148, filter=name).tobytes() for name in FILTERS}
+    assert len(results) == 4
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "P", "1", "LA", "RGBA", "YCbCr"])
+def test_what_is_not_rgb_is_converted(mode: str) -> None:
+    kind = {"CMYK": "JPEG", "YCbCr": "JPEG"}.get(mode, "PNG")
+    image = Image.new("RGB", (32, 32), "white").convert(mode)
+    assert (square(encoded(image, kind)) == 255).all()
+    grey = Image.new("RGB", (32, 32), (0, 0, 0)).convert(mode)
+    assert (square(encoded(grey, kind)) == 0).all()
+
+
+def test_colours_survive_cmyk_and_palette() -> None:
+    image = quadrants(32, 32)
+    expected = np.asarray(image)[::2, ::2].astype(int)
+    inside = np.abs(np.arange(16) - 7.5) > 3
+    for content in (
+        encoded(image.convert("CMYK"), "JPEG", quality=100, subsampling=0),
+        encoded(image.convert("P", palette=Image.Palette.ADAPTIVE)),
+        encoded(image, "GIF"),
+        encoded(image, "WEBP", lossless=True),
+        encoded(image, "BMP"),
+        encoded(image, "TIFF"),
+    ):
+        difference = np.abs(square(content) - expected)[np.ix_(inside, inside)]
+        assert difference.max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_of_16_bits_the_upper_8_are_kept(kind: str) -> None:
+    ramp = (np.arange(256, dtype=np.uint16) << 8 | 255).reshape(16, 16)
+    pixels = square(encoded(Image.fromarray(ramp), kind))
+    assert np.array_equal(pixels, np.arange(256).reshape(16, 16, 1).repeat(3, axis=2))
+
+
+def test_what_is_transparent_is_laid_on_white() -> None:
+    image = Image.new("RGBA", (16, 16), (255, 0, 0, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 16, 8))
+    image.paste((0, 0, 0, 128), (0, 12, 16, 16))
+    pixels = square(encoded(image))
+    assert (pixels[:8] == 255).all()
+    assert (pixels[8:12] == RED).all()
+    assert (pixels[12:] == 127).all()
+
+
+@pytest.mark.parametrize("transparency", [0, bytes([0, 255])])
+def test_a_transparent_palette_entry_is_white(transparency: int | bytes) -> None:
+    image = Image.new("P", (16, 16), 0)
+    image.putpalette([10, 20, 30, 200, 100, 0])
+    image.paste(1, (0, 8, 16, 16))
+    pixels = square(encoded(image, transparency=transparency))
+    assert (pixels[:8] == 255).all()
+    assert (pixels[8:] == (200, 100, 0)).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_rotation_in_exif_is_carried_out(orientation: int) -> None:
+    upright = quadrants(32, 16)
+    # What a camera stores so that a viewer who obeys the note sees it upright.
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(undo[orientation]) if orientation in undo else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(stored, exif=exif.tobytes())
+    assert np.array_equal(square(content, crop=100), square(encoded(upright), crop=100))
+
+
+def test_the_first_frame_of_an_animation_is_taken() -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, BLUE)]
+    for kind in ("GIF", "WEBP", "PNG"):
+        options = {"lossless": True} if kind == "WEBP" else {}
+        content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+        assert (square(content) == RED).all()
+
+
+def png_header_of(width: int, height: int) -> bytes:
+    """A PNG that announces a size and brings no pixels."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"this is a text named .jpg", "is none of JPEG, PNG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is none of JPEG, PNG"),
+        (encoded(noise(178, 218), "JPEG")[:4000], "truncated"),
+        (encoded(noise(178, 218), "JPEG")[:30], "."),
+        (encoded(noise(64, 64))[:4000], "truncated"),
+        (png_header_of(10_000, 10_000), "has more than 89478485 pixels"),
+        (png_header_of(60_000, 60_000), "has more than 89478485 pixels"),
+        (encoded(noise(7, 100)), "7x100 pixels are too few"),
+        (encoded(Image.new("F", (16, 16)), "TIFF"), "32 bits"),
+    ],
+)
+def test_bad_images_are_refused_with_a_reason(content: bytes, reason: str) -> None:
+    with pytest.raises(BadImage, match=reason) as error:
+        square(content, crop=148)
+    assert "\n" not in str(error.value)
+    assert "0x" not in str(error.value)
+
+
+@given(st.binary(max_size=300), st.integers(0, 2000))
+def test_damage_never_leads_to_another_error(junk: bytes, place: int) -> None:
+    content = encoded(noise(24, 24), "JPEG")
+    damaged = content[:place] + junk + content[place + len(junk) :]
+    with suppress(BadImage):
+        square(damaged)

@@ -1,0 +1,73 @@
+"""What tests call: commands run as users run them, and tiny copies of the project."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TINY = (
+    "download.images=48",
+    "prepare.size=32",
+    "prepare.shard_images=16",
+    "model.filters=[4, 8]",
+    "model.strides=[2, 2]",
+    "model.z_dim=6",
+    "train.epochs=2",
+    "train.batch_size=16",
+    "generate.rows=2",
+    "generate.columns=3",
+    "generate.walks=2",
+    "generate.walk_steps=3",
+    "run.workers=2",
+)
+
+
+def run(
+    *command: str, cwd: Path, timeout: float = 240, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user in an activated environment would, and keep what it prints."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=os.environ | {"PATH": path} | (env or {}),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def succeed(*command: str, cwd: Path, timeout: float = 240) -> str:
+    """Run a command that must succeed and return what it printed on both streams."""
+    done = run(*command, cwd=cwd, timeout=timeout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def make_project(folder: Path) -> Path:
+    """Copy the project as it stands, without results, with tiny parameters, into a git repo."""
+    listed = succeed("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines()
+    for name in listed:
+        source = ROOT / name
+        if name == "dvc.lock" or name.startswith("data/metrics/") or not source.is_file():
+            continue
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, folder / name)
+    succeed("git", "init", "-q", "-b", "main", cwd=folder)
+    succeed("git", "config", "user.email", "test@example.org", cwd=folder)
+    succeed("git", "config", "user.name", "test", cwd=folder)
+    set_params(folder, *TINY)
+    succeed("git", "add", "-A", cwd=folder)
+    succeed("git", "commit", "-qm", "tiny", cwd=folder)
+    return folder
+
+
+def set_params(project: Path, *overrides: str) -> None:
+    """Change params.yaml as `dvc exp run -S` does, with DVC's own function."""
+    from dvc.utils.hydra import apply_overrides
+
+    apply_overrides(project / "params.yaml", list(overrides))

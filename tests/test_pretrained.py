@@ -1,0 +1,94 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import celeba_vae
+from celeba_vae.errors import UserError
+from celeba_vae.model.vae import VAE
+from celeba_vae.params import ModelParams
+from celeba_vae.pretrained import save, to_pixels
+
+MANIFEST = {"image_shape": [32, 32, 3], "crop": None, "filter": "box"}
+
+
+@pytest.fixture
+def saved(tmp_path: Path, model_params: Callable[..., ModelParams]) -> Path:
+    params = model_params()
+    save(VAE(params, size=32, seed=1), params, manifest=MANIFEST, threads=2, folder=tmp_path / "m")
+    return tmp_path / "m"
+
+
+def test_what_was_saved_is_loaded(
+    saved: Path, model_params: Callable[..., ModelParams], random_images: np.ndarray
+) -> None:
+    model = celeba_vae.load(saved)
+    assert (model.size, model.crop, model.filter, model.z_dim) == (32, None, "box", 6)
+    vae = VAE(model_params(), size=32, seed=1)
+    mu, log_var = model.encode(random_images)
+    expected = vae.encoder(random_images / np.float32(255))
+    assert np.allclose(mu, expected[0], atol=1e-6)
+    assert np.allclose(log_var, expected[1], atol=1e-6)
+    pixels = 255 / (1 + np.exp(-np.asarray(vae.decoder(mu), np.float64)))
+    assert model.decode(mu).dtype == np.uint8
+    assert np.abs(model.decode(mu) - pixels).max() <= 0.51
+
+
+def test_many_images_go_through_in_batches(saved: Path, random_images: np.ndarray) -> None:
+    model = celeba_vae.load(saved)
+    many = np.tile(random_images, (8, 1, 1, 1))[:301]
+    mu, log_var = model.encode(many)
+    assert mu.shape == log_var.shape == (301, 6)
+    assert np.allclose(mu[:40], model.encode(random_images)[0], atol=1e-5)
+    assert model.decode(mu).shape == many.shape
+
+
+def test_no_images_give_no_z_points(saved: Path, random_images: np.ndarray) -> None:
+    model = celeba_vae.load(saved)
+    assert model.encode(random_images[:0])[0].shape == (0, 6)
+    assert model.decode(np.empty((0, 6))).shape == (0, 32, 32, 3)
+
+
+def test_wrong_arrays_are_refused(saved: Path, random_images: np.ndarray) -> None:
+    model = celeba_vae.load(saved)
+    for wrong in (random_images / 255, random_images[0], random_images[:, :16]):
+        with pytest.raises(ValueError, match=r"images must be uint8 of shape \(n, 32, 32, 3\)"):
+            model.encode(wrong)
+    with pytest.raises(ValueError, match=r"z must have the shape \(n, 6\)"):
+        model.decode(np.zeros((3, 7)))
+
+
+def test_pixels_of_extreme_logits() -> None:
+    logits = np.array([-1000.0, -np.log(3), 0.0, np.log(3), 1000.0], np.float32)
+    assert to_pixels(logits).tolist() == [0, 64, 128, 191, 255]
+
+
+def test_missing_and_broken_models_are_named(saved: Path) -> None:
+    with pytest.raises(UserError, match="no trained model there"):
+        celeba_vae.load(saved / "elsewhere")
+    weights = saved / "vae.weights.h5"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"vae\.weights\.h5: cannot be loaded"):
+        celeba_vae.load(saved)
+    weights.unlink()
+    with pytest.raises(UserError, match=r"vae\.weights\.h5: cannot be loaded"):
+        celeba_vae.load(saved)
+    description = json.loads((saved / "architecture.json").read_text())
+    broken_ones: list[object] = [{}, description | {"model": {"z_dim": 3}}, []]
+    for broken in broken_ones:
+        (saved / "architecture.json").write_text(json.dumps(broken))
+        with pytest.raises(UserError, match="is no description of a model"):
+            celeba_vae.load(saved)
+
+
+def test_weights_of_another_architecture_are_refused(
+    saved: Path, model_params: Callable[..., ModelParams]
+) -> None:
+    description = json.loads((saved / "architecture.json").read_text())
+    description["model"] = model_params(z_dim=7).model_dump()
+    (saved / "architecture.json").write_text(json.dumps(description))
+    with pytest.raises(UserError, match="cannot be loaded"):
+        celeba_vae.load(saved)

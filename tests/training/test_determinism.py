@@ -1,0 +1,58 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+from threadpoolctl import threadpool_info
+
+from celeba_vae.training.determinism import _is_noise, configure_tensorflow
+from tests.support import ROOT
+
+
+def test_switches_are_set() -> None:
+    assert tf.config.threading.get_inter_op_parallelism_threads() == 1
+    assert tf.config.threading.get_intra_op_parallelism_threads() == 2
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+    # With deterministic operations on, an unseeded random operation is an error.
+    with pytest.raises(RuntimeError, match="Random ops require a seed"):
+        tf.random.normal((2,))
+
+
+def test_too_late_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="before TensorFlow is imported"):
+        configure_tensorflow(2)
+
+
+def test_start_is_silent_but_errors_are_heard() -> None:
+    code = """
+import os
+from celeba_vae.training import determinism as d
+tf = d.configure_tensorflow(2)
+tf.constant(1.0) + 1.0
+with d._without_startup_noise():
+    os.write(2, b"I0000 00:00:1.2 3 port.cc:153] oneDNN custom operations are on.\\n")
+    os.write(2, b"E0000 00:00:1.2 3 real.cc:1] something is wrong\\n")
+    raise SystemExit("stopped")
+"""
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == ""
+    assert done.stderr == "E0000 00:00:1.2 3 real.cc:1] something is wrong\nstopped\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "noise"),
+    [
+        (b"W0000 00:00:1.2 3 a.cc:1] x\n", True),
+        (b"WARNING: All log messages before absl::InitializeLog() is called are\n", True),
+        (b"F0000 00:00:1.2 3 a.cc:1] x\n", False),
+        (b"WARNING: the disk is full\n", False),
+        (b"Traceback (most recent call last):\n", False),
+    ],
+)
+def test_what_is_noise(line: bytes, noise: bool) -> None:
+    assert _is_noise(line) is noise
