@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Hashable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -232,7 +232,7 @@ class _StrictLoader(yaml.SafeLoader):
     stay text, which no integer or boolean accepts. A key given twice is an error.
     """
 
-    yaml_implicit_resolvers: ClassVar = {
+    yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML declares it so)
         first: [
             (tag, pattern)
             for tag, pattern in resolvers
