@@ -245,3 +245,7 @@ def _save_grid(images: "np.ndarray", out: Path, *, rows: int, columns: int) -> N
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written: {error.strerror or error}") from None
     click.echo(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""The whole pipeline with tiny parameters, run by DVC as users run it."""
+
+import ast
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from celeba_vae.shards.read import file_names
+from tests.support import ROOT, make_project, run, succeed
+
+STAGES = ("download", "prepare", "train", "zpoints", "generate")
+LATER = {"train", "zpoints", "generate"}
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny project, reproduced and committed."""
+    folder = make_project(tmp_path_factory.mktemp("project"))
+    succeed("dvc", "repro", cwd=folder)
+    commit(folder, "reproduced")
+    return folder
+
+
+def commit(project: Path, message: str) -> None:
+    succeed("git", "add", "-A", cwd=project)
+    succeed("git", "commit", "-qm", message, cwd=project)
+
+
+@pytest.fixture
+def restored(project: Path) -> Iterator[Path]:
+    """The tiny project, put back into its committed state afterwards."""
+    yield project
+    succeed("git", "reset", "-q", "--hard", "main", cwd=project)
+    succeed("git", "clean", "-fdq", cwd=project)
+    succeed("dvc", "checkout", "--force", cwd=project)
+
+
+def ran(output: str) -> set[str]:
+    """The stages that DVC says it ran."""
+    marked = [line for line in output.splitlines() if line.startswith("Running stage")]
+    return {line.split("'")[1] for line in marked}
+
+
+def metrics(folder: Path, name: str) -> dict[str, Any]:
+    return dict(json.loads((folder / f"data/metrics/{name}.json").read_text()))
+
+
+def test_every_stage_leaves_what_it_promises(project: Path) -> None:
+    for name in (
+        "raw/img_align_celeba.zip",
+        "raw/factors.csv",
+        "shards/manifest.json",
+        "shards/images.csv",
+        "model/vae.weights.h5",
+        "model/history.tsv",
+        "zpoints/train_z.npy",
+        "zpoints/gaussian.npz",
+        "zpoints/plots/radius.png",
+        "samples/random_normal.png",
+        "samples/walks.npy",
+        "metrics/train.json",
+        "metrics/zpoints.json",
+        "metrics/generate.json",
+    ):
+        assert (project / "data" / name).stat().st_size > 0, name
+    assert metrics(project, "train")["training_images"] == 38
+    assert metrics(project, "zpoints")["train"]["images"] == 38
+    assert metrics(project, "generate")["images"] == 5
+
+
+def test_z_points_belong_to_the_images_of_the_index(project: Path) -> None:
+    import celeba_vae
+
+    model = celeba_vae.load(project / "data/model")
+    names = file_names(project / "data/shards", "validation")
+    shard = np.load(project / "data/shards/validation-00000-of-00001.npy")
+    assert len(names) == len(shard) == 5
+    mu, log_var = model.encode(shard)
+    folder = project / "data/zpoints"
+    assert np.allclose(np.load(folder / "validation_mu.npy"), mu, atol=1e-5)
+    assert np.allclose(np.load(folder / "validation_log_var.npy"), log_var, atol=1e-5)
+    z = np.load(folder / "validation_z.npy")
+    noise = (z - mu) / np.exp(log_var / 2)
+    assert 0.5 < noise.std() < 1.6
+
+
+def test_grids_show_their_arrays(project: Path) -> None:
+    for name, rows, columns in (("random_normal", 2, 3), ("reconstructions", 2, 3), ("walks", 2, 3)):
+        faces = np.load(project / f"data/samples/{name}.npy")
+        grid = np.asarray(Image.open(project / f"data/samples/{name}.png"))
+        assert faces.shape == (rows * columns, 32, 32, 3)
+        assert grid.shape == (rows * 34 - 2, columns * 34 - 2, 3)
+        assert np.array_equal(grid[34:66, 68:100], faces[5])
+
+
+def test_nothing_to_do_is_said_and_done(project: Path) -> None:
+    output = succeed("dvc", "repro", cwd=project)
+    assert "Data and pipelines are up to date" in output
+    assert ran(output) == set()
+
+
+def test_the_same_bytes_again_and_elsewhere(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    lock = (project / "dvc.lock").read_bytes()
+    elsewhere = make_project(tmp_path_factory.mktemp("elsewhere") / "deeper")
+    succeed("dvc", "repro", cwd=elsewhere)
+    assert (elsewhere / "dvc.lock").read_bytes() == lock
+    assert ran(succeed("dvc", "repro", "--force", cwd=project)) == set(STAGES)
+    assert (project / "dvc.lock").read_bytes() == lock
+    assert succeed("git", "status", "--porcelain", cwd=project) == ""
+
+
+def test_a_change_runs_only_what_depends_on_it(restored: Path) -> None:
+    output = succeed("dvc", "exp", "run", "-S", "model.inter_dense=4", cwd=restored)
+    assert ran(output) == LATER
+    counts = metrics(restored, "train")["encoder_parameters"]
+    # Flatten has 8 * 8 * 8 units: 512 * 4 + 4 and twice 4 * 6 + 6, for twice 512 * 6 + 6.
+    direct = json.loads(succeed("git", "show", "main:data/metrics/train.json", cwd=restored))
+    assert direct["encoder_parameters"] - counts == 2 * (512 * 6 + 6) - (512 * 4 + 4 + 2 * 30)
+
+    table = succeed("dvc", "exp", "show", "--csv", cwd=restored)
+    shown = list(csv.DictReader(table.splitlines()))
+    assert {row["encoder_parameters"] for row in shown} == {str(counts), str(counts + 4044)}
+    assert all(float(row["val_loss"]) > 0 for row in shown)
+
+    succeed("git", "checkout", "-q", "--", "params.yaml", cwd=restored)
+    assert ran(succeed("dvc", "exp", "run", "-S", "generate.seed=5", cwd=restored)) <= {"generate"}
+    output = succeed("dvc", "exp", "run", "-S", "run.workers=1", "-S", "generate.seed=1", cwd=restored)
+    assert ran(output) == set()
+
+
+def test_an_experiment_elsewhere_runs_the_code_it_was_queued_with(restored: Path) -> None:
+    marker = "print(f\"A grid of faces after every epoch"
+    source = restored / "src/celeba_vae/training/run.py"
+    original = source.read_text()
+    assert marker in original
+    source.write_text(original.replace(marker, f'print("QUEUED CODE"); {marker}'))
+    succeed("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "train.seed=7", cwd=restored)
+    source.write_text(original.replace(marker, f'print("LATER CODE"); {marker}'))
+    # DVC's queue can hang; a hard limit turns that into a failure.
+    run("dvc", "queue", "start", cwd=restored, timeout=60)
+    for _ in range(90):
+        status = succeed("dvc", "queue", "status", cwd=restored, timeout=60)
+        if "Success" in status or "Failed" in status:
+            break
+        subprocess.run(["sleep", "1"], check=True)
+    run("dvc", "queue", "stop", cwd=restored, timeout=60)
+    logs = run("dvc", "queue", "logs", "queued", cwd=restored, timeout=60).stdout
+    assert "Success" in status, status + logs
+    assert "QUEUED CODE" in logs
+    assert "LATER CODE" not in logs
+    assert "queued" in succeed("dvc", "exp", "list", cwd=restored)
+
+
+def test_a_temporary_experiment_runs_in_its_own_copy(restored: Path) -> None:
+    before = (restored / "data/metrics/train.json").read_bytes()
+    output = succeed(
+        "dvc", "exp", "run", "--temp", "-n", "aside", "-S", "model.inter_dense=5", cwd=restored
+    )
+    assert ran(output) == LATER
+    assert (restored / "data/metrics/train.json").read_bytes() == before
+    assert "aside" in succeed("dvc", "exp", "list", cwd=restored)
+
+
+def modules_of(stage: str, project: Path) -> set[str]:
+    """The project's modules that a stage has imported at its end, as paths."""
+    code = f"""
+import atexit, json, pathlib, runpy, sys
+def report():
+    root = pathlib.Path.cwd()
+    files = [getattr(m, "__file__", None) for m in list(sys.modules.values())]
+    own = {{str(pathlib.Path(f).resolve().relative_to(root)) for f in files
+           if f and pathlib.Path(f).resolve().is_relative_to(root)}}
+    pathlib.Path("modules.json").write_text(json.dumps(sorted(own)))
+    noisy = sorted(m for m in ("tensorflow", "keras") if m in sys.modules)
+    pathlib.Path("libraries.json").write_text(json.dumps(noisy))
+atexit.register(report)
+runpy.run_module("stages.{stage}", run_name="__main__", alter_sys=True)
+"""
+    done = run(sys.executable, "-c", code, cwd=project, env={"PYTHONPATH": "src:."})
+    assert done.returncode == 0, done.stderr
+    return set(json.loads((project / "modules.json").read_text()))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dependencies_are_complete_and_none_is_in_vain(restored: Path, stage: str) -> None:
+    imported = modules_of(stage, restored) | {f"stages/{stage}.py"}
+    # params.py validates and holds no default: what it hands on are DVC's params. Empty files
+    # cannot matter.
+    needed = {
+        name
+        for name in imported
+        if name != "src/celeba_vae/params.py" and (restored / name).stat().st_size > 0
+    }
+    declared = set()
+    for dep in PIPELINE["stages"][stage]["deps"]:
+        if dep.startswith(("src/", "stages/")):
+            path = restored / dep
+            files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+            declared |= {str(f.relative_to(restored)) for f in files if f.stat().st_size > 0}
+    assert needed - declared == set(), "imported, but not among the deps"
+    assert declared - needed == set(), "among the deps, but not imported"
+    libraries = json.loads((restored / "libraries.json").read_text())
+    assert libraries == (["keras", "tensorflow"] if stage in LATER else [])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_reads_only_the_parameters_it_declares(stage: str) -> None:
+    tree = ast.parse((ROOT / f"stages/{stage}.py").read_text())
+    read = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "params"
+    }
+    assert read - {"run"} == set(PIPELINE["stages"][stage]["params"])
+
+
+def test_a_stage_refuses_the_code_of_another_checkout(restored: Path) -> None:
+    done = run(
+        sys.executable, "-m", "stages.prepare", cwd=restored, env={"PYTHONPATH": str(ROOT / "src")}
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "not from this checkout's" in done.stderr
+
+
+def test_a_wrong_parameter_stops_before_anything_is_lost(restored: Path) -> None:
+    done = run("dvc", "exp", "run", "-S", "train.epochs=none", cwd=restored)
+    assert done.returncode != 0
+    assert "params.yaml: train.epochs = 'none': input should be a valid integer" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stage_that_is_terminated_says_so_by_its_status(restored: Path) -> None:
+    command = f"PYTHONPATH=src exec {sys.executable} -m stages.train"
+    with subprocess.Popen(
+        ["bash", "-c", command], cwd=restored, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "train:" in line:
+                break
+        process.terminate()
+        process.stderr.read()
+        assert process.wait(timeout=60) == 143
+    assert not list((restored / "data/model").glob(".part*"))

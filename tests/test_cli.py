@@ -1,0 +1,163 @@
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from celeba_vae.latent.samplers import GAUSSIAN_FILE, fit_gaussian, save_gaussian
+from celeba_vae.model.vae import VAE
+from celeba_vae.params import ModelParams
+from celeba_vae.pretrained import save
+from tests.support import ROOT, run
+
+MANIFEST = {"image_shape": [32, 32, 3], "crop": 148, "filter": "lanczos"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an untrained model, a fitted Gaussian and two photos."""
+    folder = tmp_path_factory.mktemp("cli")
+    params = ModelParams(
+        filters=[4, 8],
+        strides=[2, 2],
+        kernel=3,
+        z_dim=6,
+        inter_dense=None,
+        inter_activation="relu",
+        activation="relu",
+        batch_norm=True,
+        batch_norm_momentum=0.9,
+    )
+    vae = VAE(params, size=32, seed=1)
+    save(vae, params, manifest=MANIFEST, threads=2, folder=folder / "data/model")
+    (folder / "data/zpoints").mkdir()
+    z = np.random.default_rng(0).normal(size=(50, 6))
+    save_gaussian(folder / "data/zpoints" / GAUSSIAN_FILE, fit_gaussian(z))
+    for name, colour in (("a.jpg", "red"), ("b.png", "blue")):
+        Image.new("RGB", (178, 218), colour).save(folder / name)
+    return folder
+
+
+Command = Callable[..., str]
+
+
+@pytest.fixture
+def command(folder: Path) -> Command:
+    """Run the command line; what it prints, or its error, comes back."""
+
+    def call(*words: str, status: int = 0) -> str:
+        done = run(sys.executable, "-m", "celeba_vae.cli", *words, cwd=folder)
+        assert done.returncode == status, done.stdout + done.stderr
+        if status:
+            assert done.stdout == ""
+            assert "Traceback" not in done.stderr
+            return done.stderr
+        assert done.stderr == ""
+        return done.stdout
+
+    return call
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_help_names_every_command_and_needs_no_tensorflow(command: Command, folder: Path) -> None:
+    text = command("--help")
+    for name in ("parameters", "sample", "reconstruct", "morph", "summary"):
+        assert name in text
+        assert "--help" in command(name, "--help")
+    code = (
+        "import sys, celeba_vae.cli as c\n"
+        "try: c.main()\n"
+        "finally: assert not {'tensorflow', 'numpy', 'pydantic'} & set(sys.modules)"
+    )
+    assert run(sys.executable, "-c", code, "--help", cwd=folder).returncode == 0
+
+
+def test_sample(command: Command, folder: Path) -> None:
+    words = ("sample", "--rows", "2", "--columns", "3")
+    assert command(*words, "--out", "one.png") == "wrote one.png\n"
+    assert size_of(folder / "one.png") == (3 * 34 - 2, 2 * 34 - 2)
+    command(*words, "--out", "again.png")
+    command(*words, "--out", "normal.png", "--sampler", "normal")
+    command(*words, "--out", "seed.png", "--seed", "2")
+    pictures = [(folder / f"{n}.png").read_bytes() for n in ("one", "again", "normal", "seed")]
+    assert pictures[0] == pictures[1]
+    assert len(set(pictures)) == 3
+
+
+def test_reconstruct_shows_photos_above_reconstructions(command: Command, folder: Path) -> None:
+    command("reconstruct", "a.jpg", "b.png", "--out", "r.png")
+    with Image.open(folder / "r.png") as image:
+        grid = np.asarray(image)
+    assert grid.shape == (66, 66, 3)
+    assert np.abs(grid[16, 16].astype(int) - (254, 0, 0)).max() < 3
+    assert grid[16, 50].tolist() == [0, 0, 255]
+
+
+def test_morph_begins_and_ends_with_the_reconstructions(command: Command, folder: Path) -> None:
+    command("morph", "a.jpg", "b.png", "--steps", "4", "--out", "m.png")
+    command("reconstruct", "a.jpg", "b.png", "--out", "r.png")
+    with Image.open(folder / "m.png") as first, Image.open(folder / "r.png") as second:
+        walk, pairs = np.asarray(first), np.asarray(second)
+    assert walk.shape == (32, 4 * 34 - 2, 3)
+    assert np.abs(walk[:, :32].astype(int) - pairs[34:, :32]).max() <= 1
+    assert np.abs(walk[:, 102:].astype(int) - pairs[34:, 34:]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("sample", "--out", "x.jpg"), "error: --out x.jpg: must end in .png"),
+        (("sample", "--model", "nowhere"), "no trained model there"),
+        (("sample", "--zpoints", "nowhere"), "nowhere/gaussian.npz"),
+        (("reconstruct", "nobody.jpg"), "error: nobody.jpg: no such file"),
+        (("reconstruct", "data/model/vae.weights.h5"), "vae.weights.h5: cannot be read as an"),
+        (("reconstruct", "b.png", "--out", "b.png"), "is one of the photos"),
+        (("summary",), "error: data/metrics/train.json: cannot be read; `dvc repro` makes it"),
+        (("parameters",), "error: params.yaml: no such file"),
+    ],
+)
+def test_mistakes_get_one_line(command: Command, words: tuple[str, ...], expected: str) -> None:
+    text = command(*words, status=1)
+    assert expected in text
+    assert text.count("\n") == 1
+
+
+def test_an_unwritable_place_is_named(command: Command, folder: Path) -> None:
+    (folder / "file").write_text("")
+    assert "--out file/x.png: cannot be written" in command(
+        "sample", "--out", "file/x.png", status=1
+    )
+
+
+def test_parameters_prints_the_articles_totals() -> None:
+    def call(*words: str) -> str:
+        done = run(sys.executable, "-m", "celeba_vae.cli", "parameters", *words, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    table = call()
+    assert "5,109,440" in table
+    assert "2,757,571" in table
+    overrides = ("-S", "model.z_dim=512", "-S", "model.inter_dense=256", "--json")
+    report = json.loads(call(*overrides))
+    assert report["decoder"]["parameters"] == 5_116_867
+    layers = {layer["name"]: layer for layer in report["encoder"]["layers"]}
+    assert layers["inter_dense"] == {
+        "name": "inter_dense",
+        "output": [256],
+        "parameters": 9216 * 256 + 256,
+    }
+    done = run(
+        sys.executable, "-m", "celeba_vae.cli", "parameters", "-S", "model.z_dim=x", cwd=ROOT
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: params.yaml: model.z_dim = 'x': input should be a valid integer\n"
+    )
