@@ -46,7 +46,7 @@ PLAIN = Factors(
     eye_size=0.0, eye_openness=0.8, gaze_x=0.0, gaze_y=0.0, nose_width=0.0, nose_length=0.0,
     mouth_width=0.0, lip_fullness=0.0, smile=0.0, mouth_open=0.0, lipstick="none", beard="none",
     glasses="none", hat="none", hat_hue=0.1, earrings="none", yaw=-10.0, roll=-2.0, light_x=0.0,
-    light_y=-0.3, background_hue=0.6, background_light=0.5, background_slope=0.0,
+    light_y=-0.3, background_warmth=0.6, background_light=0.5, background_slope=0.0,
     clothes_hue=0.3, clothes_light=0.5,
 )  # fmt: skip
 

@@ -95,7 +95,11 @@ def test_z_points_belong_to_the_images_of_the_index(project: Path) -> None:
 
 
 def test_grids_show_their_arrays(project: Path) -> None:
-    for name, rows, columns in (("random_normal", 2, 3), ("reconstructions", 2, 3), ("walks", 2, 3)):
+    for name, rows, columns in (
+        ("random_normal", 2, 3),
+        ("reconstructions", 2, 3),
+        ("walks", 2, 3),
+    ):
         faces = np.load(project / f"data/samples/{name}.npy")
         grid = np.asarray(Image.open(project / f"data/samples/{name}.png"))
         assert faces.shape == (rows * columns, 32, 32, 3)
@@ -136,12 +140,14 @@ def test_a_change_runs_only_what_depends_on_it(restored: Path) -> None:
 
     succeed("git", "checkout", "-q", "--", "params.yaml", cwd=restored)
     assert ran(succeed("dvc", "exp", "run", "-S", "generate.seed=5", cwd=restored)) <= {"generate"}
-    output = succeed("dvc", "exp", "run", "-S", "run.workers=1", "-S", "generate.seed=1", cwd=restored)
+    output = succeed(
+        "dvc", "exp", "run", "-S", "run.workers=1", "-S", "generate.seed=1", cwd=restored
+    )
     assert ran(output) == set()
 
 
 def test_an_experiment_elsewhere_runs_the_code_it_was_queued_with(restored: Path) -> None:
-    marker = "print(f\"A grid of faces after every epoch"
+    marker = 'print(f"A grid of faces after every epoch'
     source = restored / "src/celeba_vae/training/run.py"
     original = source.read_text()
     assert marker in original

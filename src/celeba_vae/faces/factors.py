@@ -65,7 +65,7 @@ class Factors:
     roll: float  # degrees the head tilts, positive clockwise
     light_x: float  # -1 from the left to 1 from the right
     light_y: float  # -1 from above to 0 from the front
-    background_hue: float  # 0 to 1 round the colour wheel
+    background_warmth: float  # 0 slate blue to 1 warm sand
     background_light: float  # 0 dark to 1 bright
     background_slope: float  # -1 brighter at the left to 1 brighter at the right
     clothes_hue: float  # 0 to 1 round the colour wheel
@@ -145,7 +145,7 @@ def sample(seed: int, index: int) -> Factors:
         roll=normal(1.5, 4.0),
         light_x=uniform(-1.0, 1.0),
         light_y=uniform(-1.0, 0.0),
-        background_hue=uniform(0.0, 1.0),
+        background_warmth=uniform(0.0, 1.0),
         background_light=uniform(0.0, 1.0),
         background_slope=uniform(-1.0, 1.0),
         clothes_hue=uniform(0.0, 1.0),

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from celeba_vae.faces.drawing.scene import EYE_X, ORIGIN_Y, Array, Colour, Scene, from_hue, mixed
+from celeba_vae.faces.drawing.scene import EYE_X, ORIGIN_Y, Array, Colour, Scene, mixed, scaled
 from celeba_vae.faces.layout import FRAME_HEIGHT
 
 
@@ -91,11 +91,14 @@ def skin_texture(scene: Scene) -> Image.Image:
 
 
 def background(scene: Scene) -> Image.Image:
-    """Return the background: one colour, a slope of light, a glow behind the head."""
+    """Return the background: one colour, a slope of light, a glow behind the head.
+
+    A studio's backdrop between slate blue and warm sand: all hues of the wheel would take most
+    of what a small model learns in its first epochs, and photographs have few of them.
+    """
     f = scene.factors
-    colour = from_hue(
-        f.background_hue, 0.4 - 0.18 * f.background_light, 0.42 + 0.5 * f.background_light
-    )
+    hue = mixed((92, 138, 190), (224, 172, 118), f.background_warmth)
+    colour = scaled(hue, 0.45 + 0.75 * f.background_light)
     slope = scene.x * (0.0022 * f.background_slope) - scene.y * 0.0008
     glow = bump(scene, 0, -10, 0, 150, 150)
     return tinted(colour, 0.86 + slope + 0.2 * glow, warmth=0.0)
