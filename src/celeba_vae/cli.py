@@ -188,7 +188,7 @@ def summary() -> None:
     )
     click.echo(f"""
 Pictures
-  data/samples/            faces from random z-points, reconstructions, walks between z-points
+  data/samples/            overview.png; faces from random z-points, reconstructions, walks
   data/zpoints/plots/      where the z-points lie
   dvc plots show           all of them and the learning curves, as one page
 

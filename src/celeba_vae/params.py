@@ -54,7 +54,7 @@ class DownloadParams(_Group):
 
     source: Literal["synthetic", "celeba", "local"]
     path: str | None
-    images: Annotated[int, Field(ge=1, le=1_000_000)]
+    images: Annotated[int, Field(ge=1, le=999_999)]
     seed: Seed
 
     @model_validator(mode="after")

@@ -1,7 +1,9 @@
 """Spread independent tasks over processes, with a progress bar and an ordered result."""
 
+import ctypes
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -9,6 +11,9 @@ from itertools import islice
 from typing import TypeVar
 
 from celeba_vae.progress import progress_bar
+
+# <linux/prctl.h>: the signal a process gets when its parent ends.
+_PR_SET_PDEATHSIG = 1
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -38,7 +43,7 @@ def ordered_map(
     count = available_workers(workers)
     context = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(count, mp_context=context) as executor,
+        ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker) as executor,
         progress_bar(total, label=label, unit=unit) as bar,
     ):
         try:
@@ -48,6 +53,13 @@ def ordered_map(
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches every process of the terminal; the parent alone answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A parent that is killed cannot tell its workers to stop; the kernel can.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _windowed(

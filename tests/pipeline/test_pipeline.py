@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from celeba_vae.shards.read import file_names
-from tests.support import ROOT, make_project, run, succeed
+from tests.support import ROOT, make_project, run, set_params, succeed
 
 STAGES = ("download", "prepare", "train", "zpoints", "generate")
 LATER = {"train", "zpoints", "generate"}
@@ -68,6 +68,7 @@ def test_every_stage_leaves_what_it_promises(project: Path) -> None:
         "zpoints/plots/radius.png",
         "samples/random_normal.png",
         "samples/walks.npy",
+        "samples/overview.png",
         "metrics/train.json",
         "metrics/zpoints.json",
         "metrics/generate.json",
@@ -87,6 +88,9 @@ def test_z_points_belong_to_the_images_of_the_index(project: Path) -> None:
     assert len(names) == len(shard) == 5
     mu, log_var = model.encode(shard)
     folder = project / "data/zpoints"
+    rows = list(csv.DictReader((folder / "rows.csv").read_text().splitlines()))
+    assert [row["file_name"] for row in rows if row["split"] == "validation"] == names
+    assert [row["row"] for row in rows if row["split"] == "validation"] == list("01234")
     assert np.allclose(np.load(folder / "validation_mu.npy"), mu, atol=1e-5)
     assert np.allclose(np.load(folder / "validation_log_var.npy"), log_var, atol=1e-5)
     z = np.load(folder / "validation_z.npy")
@@ -120,7 +124,9 @@ def test_the_same_bytes_again_and_elsewhere(
     elsewhere = make_project(tmp_path_factory.mktemp("elsewhere") / "deeper")
     succeed("dvc", "repro", cwd=elsewhere)
     assert (elsewhere / "dvc.lock").read_bytes() == lock
-    assert ran(succeed("dvc", "repro", "--force", cwd=project)) == set(STAGES)
+    # Again, on one processor: pools of threads and workers must not follow their number.
+    pinned = "import os; os.sched_setaffinity(0, {0}); os.execvp('dvc', ['dvc', 'repro', '-f'])"
+    assert ran(succeed(sys.executable, "-c", pinned, cwd=project)) == set(STAGES)
     assert (project / "dvc.lock").read_bytes() == lock
     assert succeed("git", "status", "--porcelain", cwd=project) == ""
 
@@ -177,6 +183,33 @@ def test_a_temporary_experiment_runs_in_its_own_copy(restored: Path) -> None:
     assert ran(output) == LATER
     assert (restored / "data/metrics/train.json").read_bytes() == before
     assert "aside" in succeed("dvc", "exp", "list", cwd=restored)
+
+
+def test_own_images_and_the_warning_when_they_change(restored: Path, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for index in range(60):
+        pixels = generator.integers(0, 256, (50, 40, 3), dtype=np.uint8)
+        folder = tmp_path / f"album {index % 3}"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+    # PyYAML and DVC must read the path alike.
+    set_params(restored, "download.source=local", f"download.path='{tmp_path}'")
+    output = succeed("dvc", "repro", "prepare", cwd=restored)
+    assert ran(output) == {"download", "prepare"}
+    assert "warning" not in output
+    names = [
+        name
+        for split in ("train", "validation", "test")
+        for name in file_names(restored / "data/shards", split)
+    ]
+    assert len(names) == 60
+    assert "album 2/5.png" in names
+
+    (tmp_path / "album 0/0.png").unlink()
+    assert ran(succeed("dvc", "repro", "prepare", cwd=restored)) == set()
+    output = succeed("dvc", "repro", "--force", "--single-item", "prepare", cwd=restored)
+    assert "has changed since it was imported" in output
+    assert "dvc repro --force download" in output
 
 
 def modules_of(stage: str, project: Path) -> set[str]:

@@ -1,16 +1,18 @@
 """From a trained model and shards to z-points, their statistics and a fitted sampler on disk."""
 
+import csv
 from pathlib import Path
 
-from celeba_vae.files import write_json
+from celeba_vae.faces.layout import SPLITS
+from celeba_vae.files import atomic_path, write_json
 from celeba_vae.latent.encode import encode_split
 from celeba_vae.latent.report import write_zpoint_report
 from celeba_vae.latent.samplers import GAUSSIAN_FILE, fit_gaussian, save_gaussian
 from celeba_vae.params import ZpointsParams
 from celeba_vae.pretrained import load
-from celeba_vae.shards.read import open_split
+from celeba_vae.shards.read import file_names, open_split
 
-SPLITS = ("train", "validation", "test")
+INDEX_FILE = "rows.csv"
 
 
 def describe_zpoints(
@@ -21,7 +23,8 @@ def describe_zpoints(
     Args:
         model: the folder of the trained model.
         shards: the folder of shards.
-        folder: where the arrays (see `encode_split`), tables, plots and GAUSSIAN_FILE are written.
+        folder: where the arrays (see `encode_split`), INDEX_FILE (which image each row of them
+            belongs to), tables, plots and GAUSSIAN_FILE are written.
         metrics: the JSON file of metrics, a group for each split.
         params: the parameters of the stage.
     """
@@ -32,6 +35,7 @@ def describe_zpoints(
         )
         for split in SPLITS
     }
+    _write_index(shards, folder / INDEX_FILE)
     save_gaussian(folder / GAUSSIAN_FILE, fit_gaussian(arrays["train"]["z"]))
     summary = write_zpoint_report(
         folder,
@@ -39,3 +43,13 @@ def describe_zpoints(
         active_variance=params.active_variance,
     )
     write_json(metrics, summary)
+
+
+def _write_index(shards: Path, path: Path) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("split", "row", "file_name"))
+        for split in SPLITS:
+            table.writerows(
+                (split, row, name) for row, name in enumerate(file_names(shards, split))
+            )

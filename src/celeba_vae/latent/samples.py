@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from celeba_vae.figures.grids import alternate_rows, image_grid, save_png
+from celeba_vae.figures.grids import alternate_rows, image_grid, labelled_grid, save_png
 from celeba_vae.figures.quality import reconstruction_quality
 from celeba_vae.files import atomic_path
 from celeba_vae.latent.samplers import Gaussian, draw_gaussian, draw_normal
@@ -49,7 +49,7 @@ def write_samples(
         folder: where the files are written: `random_normal` and `random_gaussian` (faces from
             N(0, I) and from `gaussian`), `reconstructions` (validation images, below each its
             reconstruction from mu), `walks` (straight walks between pairs of z-points of
-            `gaussian`, a row each).
+            `gaussian`, a row each); and `overview.png`, a labelled row of each kind.
         params: the parameters of the stage.
 
     Returns:
@@ -73,7 +73,19 @@ def write_samples(
     shown = _chosen_rows(len(validation), pair_rows * params.columns, seed=params.seed)
     pairs = alternate_rows(originals[shown], reconstructions[shown], columns=params.columns)
     _write(folder / "reconstructions", pairs, rows=2 * pair_rows, columns=params.columns)
+    overview = {
+        "images": originals[shown],
+        "reconstructions": reconstructions[shown],
+        "from N(0, I)": normal,
+        "from the fitted Gaussian": fitted,
+    }
+    _write_overview(folder / "overview.png", overview, columns=params.columns)
     return reconstruction_quality(originals, reconstructions)
+
+
+def _write_overview(path: Path, rows: dict[str, np.ndarray], *, columns: int) -> None:
+    faces = np.concatenate([images[:columns] for images in rows.values()])
+    save_png(path, labelled_grid(faces, columns=columns, labels=list(rows)))
 
 
 def _reconstruct(model: Pretrained, originals: np.ndarray) -> np.ndarray:
