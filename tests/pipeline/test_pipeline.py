@@ -111,6 +111,20 @@ def test_grids_show_their_arrays(project: Path) -> None:
         assert np.array_equal(grid[34:66, 68:100], faces[5])
 
 
+def test_plots_show_every_picture_and_curve(project: Path) -> None:
+    output = succeed("dvc", "plots", "show", cwd=project)
+    assert "failed" not in output
+    page = (project / "dvc_plots/index.html").read_text()
+    pictures = sorted((project / "data/samples").glob("*.png"))
+    pictures += sorted((project / "data/zpoints/plots").glob("*.png"))
+    assert len(pictures) == 10
+    for picture in pictures:
+        assert f"_{picture.name}" in page
+    for title in ("Loss (nats", "Reconstruction loss (nats", "KL loss (nats", "Distance of the z"):
+        assert title in page
+    assert succeed("git", "status", "--porcelain", cwd=project) == ""
+
+
 def test_nothing_to_do_is_said_and_done(project: Path) -> None:
     output = succeed("dvc", "repro", cwd=project)
     assert "Data and pipelines are up to date" in output
