@@ -50,5 +50,5 @@ lock: setup ## choose new versions of all requirements and lock them with hashes
 	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 	  --output-file requirements.lock
 
-clean: ## remove the environment and the scratch folder; no result is touched
-	rm -rf .venv data/scratch
+clean: ## remove the environment; results and downloads stay
+	rm -rf .venv

@@ -53,7 +53,7 @@ def write_dataset(folder: Path, *, images: int, seed: int, workers: int | None) 
 
     Args:
         folder: where to; made if missing.
-        images: how many; at least 11, or a split stays empty.
+        images: how many; at least 6, or a split stays empty.
         seed: of the faces, 0 or more.
         workers: processes that draw; None for one for each processor.
     """
