@@ -222,6 +222,8 @@ def _read_photos(photos: tuple[Path, ...], pretrained: "Pretrained") -> "np.ndar
 
     squares = []
     for photo in photos:
+        if not photo.is_file():  # Opening a pipe would wait for ever.
+            raise UserError(f"{photo}: no such file")
         try:
             content = photo.read_bytes()
             squares.append(
@@ -229,8 +231,6 @@ def _read_photos(photos: tuple[Path, ...], pretrained: "Pretrained") -> "np.ndar
                     content, size=pretrained.size, crop=pretrained.crop, filter=pretrained.filter
                 )
             )
-        except FileNotFoundError:
-            raise UserError(f"{photo}: no such file") from None
         except (OSError, BadImage) as error:
             raise UserError(f"{photo}: cannot be read as an image: {error}") from None
     return np.stack(squares)
