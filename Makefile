@@ -1,6 +1,6 @@
 # `make help` explains the targets. They only call the tools and the command line.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The tests of one file share what they build, so whole files go to one of the processes.
 PYTEST := python -m pytest --numprocesses 2 --dist loadfile
@@ -15,8 +15,11 @@ help: ## explain every target
 setup: .venv/installed ## make .venv with the locked, hashed requirements and this project in it
 
 .venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	"error: Python 3.11 is needed, say where: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
-	python -m pip install --quiet --require-hashes --requirement requirements.lock
+	@echo "Installing the locked requirements: 3 GB on disk, a minute or more"
+	python -m pip install --require-hashes --requirement requirements.lock
 	python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -35,8 +38,9 @@ test: lint ## check style and types, run the tests (under 10 minutes)
 test-slow: setup ## run the tests that take longer
 	$(PYTEST) -m slow
 
-bench: setup ## print the speed of the feed and of the training step
+bench: setup ## print how fast the feed hands out batches and, with FACES=folder, preparation
 	python -m tests.benchmarks.feed
+	$(if $(FACES),python -m tests.benchmarks.prepare $(FACES))
 
 format: setup ## put the code into the project's form
 	ruff check --fix .
@@ -47,5 +51,5 @@ lock: setup ## choose new versions of all requirements and lock them with hashes
 	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 	  --output-file requirements.lock
 
-clean: ## remove the environment and the scratch folder; no result is touched
-	rm -rf .venv data/scratch
+clean: ## remove the environment; results and downloads stay
+	rm -rf .venv

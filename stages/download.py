@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from celeba_vae.faces.celeba import fetch_dataset
-from celeba_vae.faces.local import import_dataset
-from celeba_vae.faces.synthetic import write_dataset
 from celeba_vae.params import Params
-from celeba_vae.scratch import scratch_folder
 from stages.runner import RAW, run
 
 
 def download(params: Params) -> None:
     """Write data/raw from the source that the parameters name."""
+    from celeba_vae.faces.celeba import fetch_dataset
+    from celeba_vae.faces.local import import_dataset
+    from celeba_vae.faces.synthetic import write_dataset
+    from celeba_vae.scratch import scratch_folder
+
     group = params.download
     match group.source:
         case "synthetic":

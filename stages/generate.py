@@ -1,23 +1,25 @@
 """Stage `generate`: draw random faces, reconstructions and walks with the trained model."""
 
-from celeba_vae.files import write_json
 from celeba_vae.params import Params
-from celeba_vae.shards.read import open_split
-from celeba_vae.training.determinism import configure_tensorflow
 from stages.runner import METRICS, MODEL, SAMPLES, SHARDS, ZPOINTS, run
 
 
 def generate(params: Params) -> None:
     """Read model, z-points and shards, write data/samples and data/metrics/generate.json."""
+    from celeba_vae.training.determinism import configure_tensorflow
+
     configure_tensorflow(params.threads)
 
+    from celeba_vae.files import write_json
     from celeba_vae.latent.samplers import GAUSSIAN_FILE, load_gaussian
     from celeba_vae.latent.samples import write_samples
     from celeba_vae.pretrained import load
+    from celeba_vae.shards.read import open_split
 
+    model = load(MODEL)
     quality = write_samples(
-        load(MODEL),
-        load_gaussian(ZPOINTS / GAUSSIAN_FILE),
+        model,
+        load_gaussian(ZPOINTS / GAUSSIAN_FILE, z_dim=model.z_dim),
         open_split(SHARDS, "validation"),
         SAMPLES,
         params.generate,

@@ -1,12 +1,13 @@
 """Stage `train`: fit the VAE to the training shards."""
 
 from celeba_vae.params import Params
-from celeba_vae.training.determinism import configure_tensorflow
 from stages.runner import METRICS, MODEL, SHARDS, run
 
 
 def train(params: Params) -> None:
     """Read data/shards, write data/model and data/metrics/train.json."""
+    from celeba_vae.training.determinism import configure_tensorflow
+
     configure_tensorflow(params.threads)
 
     from celeba_vae.training.run import train_model

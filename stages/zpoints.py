@@ -1,12 +1,13 @@
 """Stage `zpoints`: encode every split once, and describe where its z-points lie."""
 
 from celeba_vae.params import Params
-from celeba_vae.training.determinism import configure_tensorflow
 from stages.runner import METRICS, MODEL, SHARDS, ZPOINTS, run
 
 
 def zpoints(params: Params) -> None:
     """Read data/model and data/shards, write data/zpoints and data/metrics/zpoints.json."""
+    from celeba_vae.training.determinism import configure_tensorflow
+
     configure_tensorflow(params.threads)
 
     from celeba_vae.latent.run import describe_zpoints

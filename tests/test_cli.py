@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data/zpoints").mkdir()
     z = np.random.default_rng(0).normal(size=(50, 6))
     save_gaussian(folder / "data/zpoints" / GAUSSIAN_FILE, fit_gaussian(z))
+    os.mkfifo(folder / "pipe.jpg")
     for name, colour in (("a.jpg", "red"), ("b.png", "blue")):
         Image.new("RGB", (178, 218), colour).save(folder / name)
     return folder
@@ -117,6 +119,7 @@ def test_morph_begins_and_ends_with_the_reconstructions(command: Command, folder
         (("sample", "--model", "nowhere"), "no trained model there"),
         (("sample", "--zpoints", "nowhere"), "nowhere/gaussian.npz"),
         (("reconstruct", "nobody.jpg"), "error: nobody.jpg: no such file"),
+        (("reconstruct", "pipe.jpg"), "error: pipe.jpg: no such file"),
         (("reconstruct", "data/model/vae.weights.h5"), "vae.weights.h5: cannot be read as an"),
         (("reconstruct", "b.png", "--out", "b.png"), "is one of the photos"),
         (("summary",), "error: data/metrics/train.json: cannot be read; `dvc repro` makes it"),

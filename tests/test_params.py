@@ -70,7 +70,7 @@ def test_every_key_has_a_comment() -> None:
         ("train.batch_size=4000", "train.batch_size = 4000 is larger than the training set"),
         ("download.source=local", "download.path is empty"),
         ("download.path=/x", "download.path is given, but download.source is synthetic"),
-        ("train.nope=1", "params.yaml has no key train.nope"),
+        ("train.nope=1", "-S train.nope=1: params.yaml has no such key"),
         ("train.epochs", "must be of the form group.key=value"),
     ],
 )

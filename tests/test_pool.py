@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from celeba_vae.errors import UserError
 from celeba_vae.pool import available_workers, ordered_map
 from tests.support import ROOT
 
@@ -58,9 +59,42 @@ def test_workers_default_to_the_processors_this_process_may_use() -> None:
     assert available_workers(5) == 5
 
 
+def kill_yourself(number: int) -> int:
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_killed_worker_is_named() -> None:
+    results = ordered_map(kill_yourself, range(9), workers=2, total=9, label="test", unit="numbers")
+    with pytest.raises(UserError, match="one of 2 worker processes was killed"):
+        list(results)
+
+
+def test_workers_ignore_the_interrupt_that_their_parent_answers() -> None:
+    results = ordered_map(
+        interrupt_yourself, range(3), workers=1, total=3, label="test", unit="numbers"
+    )
+    assert list(results) == [0, 1, 2]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def interrupt_yourself(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGINT)
+    return number
+
+
+def test_a_process_whose_parent_is_gone_ends_at_once() -> None:
+    code = "from celeba_vae.processes import die_with_parent; die_with_parent(1); print('alive')"
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+
+
 def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib, time
+from celeba_vae.errors import UserError
 from celeba_vae.pool import ordered_map
 def work(n):
     (pathlib.Path({str(tmp_path)!r}) / str(os.getpid())).touch()

@@ -130,7 +130,8 @@ def sample(
     if sampler == "normal":
         z = draw_normal(count, pretrained.z_dim, seed)
     else:
-        z = draw_gaussian(load_gaussian(zpoints / GAUSSIAN_FILE), count, seed)
+        gaussian = load_gaussian(zpoints / GAUSSIAN_FILE, z_dim=pretrained.z_dim)
+        z = draw_gaussian(gaussian, count, seed)
     _save_grid(pretrained.decode(z), out, rows=rows, columns=columns)
 
 
@@ -209,12 +210,17 @@ def summary() -> None:
             metrics[name] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise UserError(f"{path}: cannot be read; `dvc repro` makes it") from None
-    train, zpoints, quality = (
-        metrics["train"],
-        metrics["zpoints"]["validation"],
-        metrics["generate"],
-    )
-    click.echo(f"""
+    try:
+        text = _summary(metrics["train"], metrics["zpoints"]["validation"], metrics["generate"])
+    except (KeyError, TypeError, ValueError):
+        raise UserError(
+            "data/metrics: lacks figures of train, zpoints or generate; `dvc repro` makes them"
+        ) from None
+    click.echo(text)
+
+
+def _summary(train: dict[str, Any], zpoints: dict[str, Any], quality: dict[str, Any]) -> str:
+    return f"""
 Pictures
   data/samples/            overview.png; faces from random z-points, reconstructions, walks
   data/zpoints/plots/      where the z-points lie
@@ -228,7 +234,7 @@ KL loss {train["val_kl"]:.1f} nats per image
   reconstructions          {quality["psnr_db_mean"]:.1f} dB PSNR, {quality["ssim_mean"]:.3f} SSIM
   |z|                      {zpoints["z_radius_mean"]:.2f} +- {zpoints["z_radius_std"]:.2f}; \
 points of N(0, I): {zpoints["chi_mean"]:.2f} +- {zpoints["chi_std"]:.2f}
-""")
+"""
 
 
 def _load(model: Path) -> "Pretrained":
@@ -244,6 +250,8 @@ def _read_photos(photos: tuple[Path, ...], pretrained: "Pretrained") -> "np.ndar
 
     squares = []
     for photo in photos:
+        if not photo.is_file():  # Opening a pipe would wait for ever.
+            raise UserError(f"{photo}: no such file")
         try:
             content = photo.read_bytes()
             squares.append(
@@ -251,8 +259,6 @@ def _read_photos(photos: tuple[Path, ...], pretrained: "Pretrained") -> "np.ndar
                     content, size=pretrained.size, crop=pretrained.crop, filter=pretrained.filter
                 )
             )
-        except FileNotFoundError:
-            raise UserError(f"{photo}: no such file") from None
         except (OSError, BadImage) as error:
             raise UserError(f"{photo}: cannot be read as an image: {error}") from None
     return np.stack(squares)

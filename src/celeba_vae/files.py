@@ -1,8 +1,10 @@
 """Write files whole or not at all, and in the same bytes every time."""
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -61,6 +63,16 @@ def write_tsv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) 
     lines = ["\t".join(header)]
     lines += ["\t".join(str(_rounded(cell)) for cell in row) for row in rows]
     write_text(path, "\n".join(lines) + "\n")
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Raise OSError (no space left) if the disk of `folder` has less than `needed` bytes free.
+
+    For libraries that crash on a full disk instead of saying so.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def sha256_of(path: Path) -> str:

@@ -46,6 +46,8 @@ def _number_from_text(value: Any) -> Any:
 
 Number = Annotated[float, BeforeValidator(_number_from_text), Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+# Far beyond any use, but not beyond what a machine can be asked for without harm.
+Units = Annotated[int, Field(ge=1, le=16_384)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -63,6 +65,7 @@ def _part(value: Any) -> int | float:
 
 # A fraction of the images as a float, or a number of them as an integer.
 Part = Annotated[int | float, PlainValidator(_part)]
+Filter = Literal["lanczos", "bicubic", "hamming", "bilinear", "box"]
 Activation = Literal["leaky_relu", "relu", "selu", "gelu"]
 AnyActivation = Literal["leaky_relu", "relu", "selu", "gelu", "linear"]
 
@@ -117,7 +120,7 @@ class PrepareParams(_Group):
 
     size: Annotated[int, Field(ge=8, le=1024)]
     crop: Annotated[int, Field(ge=1, le=178)] | None
-    filter: Literal["lanczos", "bicubic", "hamming", "bilinear", "box"]
+    filter: Filter
     shard_images: Count
     on_bad_image: Literal["fail", "skip"]
     split: Literal["given", "drawn"]
@@ -155,11 +158,11 @@ class PrepareParams(_Group):
 class ModelParams(_Group):
     """The architecture of Encoder and Decoder."""
 
-    filters: Annotated[list[Count], Field(min_length=1, max_length=8)]
+    filters: Annotated[list[Units], Field(min_length=1, max_length=8)]
     strides: Annotated[list[Annotated[int, Field(ge=1, le=8)]], Field(min_length=1, max_length=8)]
     kernel: Annotated[int, Field(ge=1, le=15)]
-    z_dim: Count
-    inter_dense: Count | None
+    z_dim: Units
+    inter_dense: Units | None
     inter_activation: AnyActivation
     activation: Activation
     batch_norm: bool
@@ -180,9 +183,9 @@ class TrainParams(_Group):
 
     epochs: Count
     batch_size: Count
-    learning_rate: Annotated[Number, Field(gt=0)]
+    learning_rate: Annotated[Number, Field(gt=0, le=1e6)]
     loss: Literal["bernoulli", "gaussian"]
-    kl_weight: Annotated[Number, Field(ge=0)]
+    kl_weight: Annotated[Number, Field(ge=0, le=1e6)]
     seed: Seed
 
 
@@ -301,6 +304,18 @@ def load_params(path: Path = PARAMS_FILE, overrides: Sequence[str] = ()) -> Para
         raise UserError(f"{path}: {_one_line(error)}") from None
 
 
+# What PyYAML raises on texts that are no YAML, or that misuse its tags and keys.
+_NOT_YAML = (
+    yaml.YAMLError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    RecursionError,
+)
+
+
 class _StrictLoader(yaml.SafeLoader):
     """PyYAML's safe loader, less what YAML 1.1 and DVC's YAML 1.2 read differently.
 
@@ -344,21 +359,22 @@ def _parse(text: str, *, name: str) -> Any:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problem = " ".join(str(error.problem or error.context).split())
         raise UserError(f"{name}, line {line}: {problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except _NOT_YAML as error:
         raise UserError(f"{name}: is no YAML: {' '.join(str(error).split())}") from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
+    shown = "-S " + " ".join(override.split())
     key, equals, text = override.partition("=")
     if not equals:
-        raise UserError(f"-S {override}: must be of the form group.key=value")
+        raise UserError(f"{shown}: must be of the form group.key=value")
     *groups, last = key.split(".")
     place: Any = values
     for group in groups:
         place = place.get(group) if isinstance(place, dict) else None
     if not isinstance(place, dict) or last not in place:
-        raise UserError(f"-S {override}: params.yaml has no key {key}")
-    place[last] = _parse(text, name=f"-S {override}")
+        raise UserError(f"{shown}: params.yaml has no such key")
+    place[last] = _parse(text, name=shown)
 
 
 def _shown(value: Any) -> str:

@@ -1,15 +1,16 @@
 """Spread independent tasks over processes, here or on a cluster; the results come in order."""
 
 import asyncio
-import ctypes
 import hashlib
 import logging
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -18,10 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from celeba_vae.errors import UserError
+from celeba_vae.processes import die_with_parent
 from celeba_vae.progress import progress_bar
-
-# <linux/prctl.h>: the signal a process gets when its parent ends.
-_PR_SET_PDEATHSIG = 1
 
 # Seconds that a scheduler may take to answer; that it may be without any worker, because one is
 # being started (a restarted one is back after about five); and between two looks whether it is.
@@ -77,8 +76,9 @@ def ordered_map(
         size: how many of them a task is.
 
     Raises:
-        UserError: Dask is not installed, or its scheduler does not answer, goes away, or has no
-            workers that would compute the same bytes as this process.
+        UserError: a worker on this machine was killed; or Dask is not installed, or its scheduler
+            does not answer, goes away, or has no workers that would compute the same bytes as
+            this process.
     """
     crew_at_work = _cluster(scheduler) if scheduler else _processes(available_workers(workers))
     with crew_at_work as crew, progress_bar(total, label=label, unit=unit) as bar:
@@ -89,21 +89,40 @@ def ordered_map(
 
 @contextmanager
 def _processes(count: int) -> Iterator[_Crew]:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker) as executor:
+    with ProcessPoolExecutor(
+        count,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=die_with_parent,
+        initargs=(os.getpid(),),
+    ) as executor:
         try:
+            with _interrupts_ignored():
+                # The first task starts all workers.
+                executor.submit(os.getpid)
             # No check: an executor that loses a process says so itself.
             yield _Crew(executor, count, check=lambda: None)
+        except BrokenProcessPool:
+            raise UserError(
+                f"one of {count} worker processes was killed, perhaps for want of memory; "
+                "a smaller run.workers needs less"
+            ) from None
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _start_worker() -> None:
-    # Ctrl-C reaches every process of the terminal; the parent alone answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A parent that is killed cannot tell its workers to stop; the kernel can.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    # Ctrl-C reaches every process of the terminal, but only the parent answers it. A process that
+    # is started while it is ignored goes on ignoring it. Only the main thread can say so.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """A trained model in people's hands: images in, z-points out, and back."""
 
-import json
+import math
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from celeba_vae.errors import UserError
-from celeba_vae.files import atomic_path, write_json
-from celeba_vae.params import ModelParams
+from celeba_vae.files import atomic_path, check_room, write_json
+from celeba_vae.params import Count, Filter, ModelParams
 from celeba_vae.training.determinism import configure_tensorflow
 
 WEIGHTS_FILE = "vae.weights.h5"
@@ -21,6 +21,18 @@ ARCHITECTURE_FILE = "architecture.json"
 
 # Images that go through the network at once: enough to be fast, 0.5 GB of activations at 96x96.
 _BATCH = 128
+
+
+class _Architecture(BaseModel):
+    """What ARCHITECTURE_FILE holds: all that the weights do not say."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    size: Count
+    crop: Count | None
+    filter: Filter
+    threads: Count
+    model: ModelParams
 
 
 @dataclass(frozen=True)
@@ -104,16 +116,17 @@ def save(
         threads: TensorFlow's threads in training, which `load` uses again.
         folder: where WEIGHTS_FILE and ARCHITECTURE_FILE are written.
     """
+    check_room(folder, sum(4 * math.prod(weight.shape) for weight in vae.weights))
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
         vae.save_weights(temporary)
-    description = {
-        "size": manifest["image_shape"][0],
-        "crop": manifest["crop"],
-        "filter": manifest["filter"],
-        "threads": threads,
-        "model": params.model_dump(),
-    }
-    write_json(folder / ARCHITECTURE_FILE, description)
+    description = _Architecture(
+        size=manifest["image_shape"][0],
+        crop=manifest["crop"],
+        filter=manifest["filter"],
+        threads=threads,
+        model=params,
+    )
+    write_json(folder / ARCHITECTURE_FILE, description.model_dump())
 
 
 def load(folder: str | Path = "data/model") -> Pretrained:
@@ -131,23 +144,23 @@ def load(folder: str | Path = "data/model") -> Pretrained:
     folder = Path(folder)
     path = folder / ARCHITECTURE_FILE
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        size, crop, filter_, threads = (
-            description[key] for key in ("size", "crop", "filter", "threads")
-        )
-        params = ModelParams.model_validate(description["model"])
+        described = _Architecture.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise UserError(
             f"{path}: no trained model there; `dvc repro` makes one, or name another folder"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-        raise UserError(f"{path}: is no description of a model: {error!r:.200}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path}: is no description of a model: {place}: {first['msg']}") from None
     if "tensorflow" not in sys.modules:
-        configure_tensorflow(threads)
+        configure_tensorflow(described.threads)
 
     from celeba_vae.model.vae import VAE
 
-    vae = VAE(params, size=size, seed=0)
+    vae = VAE(described.model, size=described.size, seed=0)
     weights = folder / WEIGHTS_FILE
     try:
         with warnings.catch_warnings():
@@ -157,7 +170,13 @@ def load(folder: str | Path = "data/model") -> Pretrained:
     except (OSError, ValueError, KeyError, UserWarning) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{weights}: cannot be loaded: {reason:.200}") from None
-    return Pretrained(size=size, crop=crop, filter=filter_, z_dim=params.z_dim, vae=vae)
+    return Pretrained(
+        size=described.size,
+        crop=described.crop,
+        filter=described.filter,
+        z_dim=described.model.z_dim,
+        vae=vae,
+    )
 
 
 def _batches(images: int) -> Iterator[slice]:

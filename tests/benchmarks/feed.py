@@ -28,6 +28,8 @@ def make_shards(folder: Path) -> None:
         shards.append({"file": file, "images": SHARD, "sha256": ""})
     manifest = {
         "image_shape": [SIZE, SIZE, 3],
+        "crop": None,
+        "filter": "box",
         "splits": {"train": {"images": IMAGES, "shards": shards}},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))

@@ -252,3 +252,19 @@ def test_names_in_any_script_are_kept(tmp_path: Path) -> None:
     draw(tmp_path / "s/Gesicht ä 顔.jpg")
     import_dataset(tmp_path / "s", tmp_path / "raw")
     assert members(tmp_path / "raw") == ["Gesicht ä 顔.jpg"]
+
+
+def test_a_pipe_among_the_images_is_passed_over(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    Image.new("RGB", (20, 20), "red").save(folder / "a.png")
+    os.mkfifo(folder / "b.jpg")
+    import_dataset(folder, tmp_path / "raw")
+    with zipfile.ZipFile(tmp_path / "raw/img_align_celeba.zip") as archive:
+        names = archive.namelist()
+    assert [name.rpartition("/")[2] for name in names if is_image(name)] == ["a.png"]
+
+
+def test_a_path_that_no_system_accepts_gets_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read: File name too long"):
+        import_dataset(tmp_path / ("x" * 300), tmp_path / "raw")

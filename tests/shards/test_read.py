@@ -28,7 +28,7 @@ def stored(folder: Path, counts: tuple[int, ...]) -> np.ndarray:
         lines += [f"{start + k},{file},{k},image {start + k}.jpg,train" for k in range(count)]
         start += count
     splits = {"train": {"images": start, "shards": shards}}
-    manifest = {"image_shape": [4, 4, 3], "splits": splits}
+    manifest = {"image_shape": [4, 4, 3], "crop": None, "filter": "box", "splits": splits}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     lines.append("0,test.npy,0,other.jpg,test")
     (folder / "images.csv").write_text("\n".join(lines) + "\n")
@@ -143,9 +143,14 @@ def test_a_broken_manifest_is_refused(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("listed", [None, {"images": 2}, {"shards": [{"file": "a.npy"}]}])
 def test_a_manifest_without_shards_is_refused(tmp_path: Path, listed: object) -> None:
-    manifest = {"image_shape": [4, 4, 3], "splits": {"train": listed}}
+    manifest = {
+        "image_shape": [4, 4, 3],
+        "crop": None,
+        "filter": "box",
+        "splits": {"train": listed},
+    }
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match="does not say file and images"):
+    with pytest.raises(UserError, match=r"manifest\.json: splits\.train"):
         open_split(tmp_path, "train")
 
 

@@ -115,7 +115,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_place(
     model_params: Make, random_images: np.ndarray, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError) as caught:
-        fitted(random_images, model_params(), train_params(learning_rate=1e20), tmp_path)
+        fitted(random_images, model_params(), train_params(learning_rate=1e6), tmp_path)
     text = str(caught.value)
     assert "the loss is not finite at epoch 1, step 2" in text
     assert "try a smaller train.learning_rate" in text

@@ -117,6 +117,14 @@ class _Inputs:
 
 
 def _find(source: Path) -> _Inputs:
+    try:
+        return _found(source)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"download.path: {source} cannot be read: {reason}") from None
+
+
+def _found(source: Path) -> _Inputs:
     if source.is_file():
         if source.suffix.lower() != ".zip":
             raise UserError(f"download.path: {source} is neither a folder nor a .zip archive")
@@ -148,7 +156,9 @@ def _walk(folder: Path) -> Iterator[Path]:
 
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(place, name) for name in names if not name.startswith("."))
+        paths = (Path(place, name) for name in names if not name.startswith("."))
+        # Opening a pipe would wait for ever. A link to nothing stays, to be named when it is read.
+        yield from (path for path in paths if path.is_file() or not path.exists())
 
 
 def _loose_images(source: Path, files: Iterable[Path]) -> dict[str, Path]:

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
-from tqdm import tqdm
+
+from celeba_vae.progress import progress_bar
 
 
 def reconstruction_quality(
@@ -28,11 +29,11 @@ def reconstruction_quality(
     mse = np.empty(len(originals))
     ssim = np.empty(len(originals))
     pairs = zip(originals, reconstructions, strict=True)
-    for i, (original, reconstruction) in enumerate(
-        tqdm(pairs, total=len(originals), desc="quality", unit="image")
-    ):
-        mse[i] = np.square((original.astype(np.float64) - reconstruction) / 255).mean()
-        ssim[i] = structural_similarity(original, reconstruction, channel_axis=-1, data_range=255)
+    with progress_bar(len(originals), label="quality", unit="images") as bar:
+        for i, (one, other) in enumerate(pairs):
+            mse[i] = np.square((one.astype(np.float64) - other) / 255).mean()
+            ssim[i] = structural_similarity(one, other, channel_axis=-1, data_range=255)
+            bar.update()
     psnr = -10 * np.log10(np.maximum(mse, finest))
     return {
         "images": len(originals),

@@ -61,16 +61,18 @@ def save_gaussian(path: Path, gaussian: Gaussian) -> None:
         np.savez(file, mean=gaussian.mean, root=gaussian.root)
 
 
-def load_gaussian(path: Path) -> Gaussian:
-    """Read what `save_gaussian` wrote.
+def load_gaussian(path: Path, *, z_dim: int) -> Gaussian:
+    """Read what `save_gaussian` wrote for a model of z_dim dimensions.
 
     Raises:
-        UserError: there is no such file, or it does not hold a Gaussian.
+        UserError: there is no such file, or it does not hold a Gaussian of z_dim dimensions.
     """
     try:
         # Opened here, because np.load leaves a file open that turns out to be no archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            gaussian = Gaussian(mean=arrays["mean"], root=arrays["root"])
+            gaussian = Gaussian(
+                mean=arrays["mean"].astype(np.float64), root=arrays["root"].astype(np.float64)
+            )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; the stage zpoints writes it") from None
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
@@ -78,12 +80,13 @@ def load_gaussian(path: Path) -> Gaussian:
             f"{path}: holds no fitted Gaussian, the arrays mean and root, or is damaged; "
             "the stage zpoints writes it anew"
         ) from None
-    z_dim = gaussian.mean.size
     if gaussian.mean.shape != (z_dim,) or gaussian.root.shape != (z_dim, z_dim):
         raise UserError(
-            f"{path}: holds no fitted Gaussian: mean has shape {gaussian.mean.shape} and root "
-            f"{gaussian.root.shape}, but (d,) and (d, d) belong together"
+            f"{path}: mean has shape {gaussian.mean.shape} and root {gaussian.root.shape}, but the "
+            f"model has {z_dim} dimensions; is it of another model?"
         )
+    if not (np.isfinite(gaussian.mean).all() and np.isfinite(gaussian.root).all()):
+        raise UserError(f"{path}: holds values that are not finite; the z-points were not either")
     return gaussian
 
 

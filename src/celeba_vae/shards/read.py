@@ -4,16 +4,36 @@ import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, Field, ValidationError
 
 from celeba_vae.errors import UserError
+from celeba_vae.params import Filter
 
 MANIFEST_FILE = "manifest.json"
 INDEX_FILE = "images.csv"
 
 _MEND = "run `dvc repro prepare`"
+
+
+class _Shard(BaseModel):
+    file: str
+    images: Annotated[int, Field(ge=1)]
+
+
+class _Shards(BaseModel):
+    shards: Annotated[list[_Shard], Field(min_length=1)]
+
+
+class _Manifest(BaseModel):
+    """What every reader relies on; there is more in it for people."""
+
+    image_shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)]
+    crop: int | None
+    filter: Filter
+    splits: dict[str, _Shards]
 
 
 @dataclass(frozen=True)
@@ -68,13 +88,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST_FILE
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _Manifest.model_validate(manifest)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file, the shards are not finished; {_MEND}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path}: {place}: {first['msg']}; {_MEND}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}; {_MEND}") from None
-    if not isinstance(manifest, dict) or not {"image_shape", "splits"} <= manifest.keys():
-        raise UserError(f"{path}: has no image_shape or no splits; {_MEND}")
     return manifest
 
 
@@ -90,13 +113,8 @@ def open_split(folder: Path, split: str) -> Split:
         raise UserError(
             f"{folder}: has no split {split}; there are {', '.join(manifest['splits'])}"
         )
-    try:
-        listed = [(shard["file"], shard["images"]) for shard in manifest["splits"][split]["shards"]]
-        image_shape = tuple(manifest["image_shape"])
-    except (KeyError, TypeError):
-        raise UserError(
-            f"{folder / MANIFEST_FILE}: does not say file and images of each shard; {_MEND}"
-        ) from None
+    listed = [(shard["file"], shard["images"]) for shard in manifest["splits"][split]["shards"]]
+    image_shape = manifest["image_shape"]
     shards = tuple(_mapped(folder / file, (images, *image_shape)) for file, images in listed)
     return Split(shards, np.cumsum([0] + [len(shard) for shard in shards]))
 

@@ -38,6 +38,7 @@ def train_model(
         UserError: shards that cannot be read or do not fit the parameters, or a loss that is not
             finite.
     """
+    manifest = read_manifest(shards)
     training, validation = open_split(shards, "train"), open_split(shards, "validation")
     try:
         check_batch_size(train.batch_size, len(training))
@@ -50,7 +51,7 @@ def train_model(
         left_by_another_run.unlink()
     print(f"A grid of faces after every epoch, to watch: {watch}/epoch-*.png", flush=True)
     history = fit(vae, training, validation, train, watch_folder=watch)
-    save(vae, model, manifest=read_manifest(shards), threads=threads, folder=folder)
+    save(vae, model, manifest=manifest, threads=threads, folder=folder)
     rows = [[int(row["epoch"]), *(row[key] for key in HISTORY_COLUMNS[1:])] for row in history]
     write_tsv(folder / HISTORY_FILE, HISTORY_COLUMNS, rows)
     last = {key: history[-1][key] for key in HISTORY_COLUMNS[1:]}
