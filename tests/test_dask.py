@@ -26,6 +26,9 @@ from celeba_vae.pool import ordered_map
 from celeba_vae.shards.write import write_shards
 from tests.support import ROOT, run
 
+# Schedulers and workers are processes of their own; starting them takes most of a minute.
+pytestmark = pytest.mark.slow
+
 PREPARE = load_params(ROOT / "params.yaml", ["prepare.size=32", "prepare.shard_images=20"]).prepare
 PATHS = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
 
@@ -227,6 +230,9 @@ def test_a_scheduler_that_goes_away_is_reported(
 
 
 def test_workers_that_would_not_compute_the_same_are_refused(empty: str, tmp_path: Path) -> None:
+    # Where the package is installed, another of its name goes before it.
+    (tmp_path / "celeba_vae").mkdir()
+    (tmp_path / "celeba_vae/__init__.py").write_text("raise ImportError('none here')")
     with workers(empty, 1, pythonpath=str(tmp_path)):
         assert "cannot import celeba_vae (" in refused(squares(empty, 3))
     shutil.copytree(ROOT / "src", tmp_path / "src")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import celeba_vae.faces.celeba
 import stages.download
 import stages.prepare
 from celeba_vae.errors import UserError
@@ -205,7 +206,8 @@ def test_what_was_fetched_can_be_prepared(tmp_path: Path, monkeypatch: pytest.Mo
             )
             for name, content in contents.items()
         ]
-        monkeypatch.setattr(stages.download, "fetch_dataset", partial(fetch_dataset, files=table))
+        table_only = partial(fetch_dataset, files=table)
+        monkeypatch.setattr(celeba_vae.faces.celeba, "fetch_dataset", table_only)
         overrides = [*drawn, "download.source=celeba"]
         stages.download.download(load_params(ROOT / "params.yaml", overrides))
         assert len(server.requests) == len(contents)

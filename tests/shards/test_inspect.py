@@ -147,7 +147,12 @@ def test_seed_chooses_the_images_where_there_are_more_than_places(tmp_path: Path
     images = np.arange(200, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3)
     np.save(tmp_path / "train.npy", images)
     shard = {"file": "train.npy", "images": 200}
-    manifest = {"image_shape": [1, 1, 3], "splits": {"train": {"images": 200, "shards": [shard]}}}
+    manifest = {
+        "image_shape": [1, 1, 3],
+        "crop": None,
+        "filter": "box",
+        "splits": {"train": {"images": 200, "shards": [shard]}},
+    }
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     first, again, other = (contact_sheet(tmp_path, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
