@@ -38,8 +38,9 @@ test: lint ## check style and types, run the tests (under 10 minutes)
 test-slow: setup ## run the tests that take longer
 	$(PYTEST) -m slow
 
-bench: setup ## print how fast the feed hands out batches
+bench: setup ## print how fast the feed hands out batches and, with FACES=folder, preparation
 	python -m tests.benchmarks.feed
+	$(if $(FACES),python -m tests.benchmarks.prepare $(FACES))
 
 format: setup ## put the code into the project's form
 	ruff check --fix .

@@ -16,11 +16,22 @@ def download(params: Params) -> None:
     group = params.download
     match group.source:
         case "synthetic":
-            write_dataset(RAW, images=group.images, seed=group.seed, workers=params.run.workers)
+            write_dataset(
+                RAW,
+                images=group.images,
+                seed=group.seed,
+                workers=params.run.workers,
+                scheduler=params.run.scheduler,
+            )
         case "local":
             import_dataset(Path(str(group.path)), RAW)
         case "celeba":
-            fetch_dataset(RAW, scratch=scratch_folder("downloads"))
+            fetch_dataset(
+                RAW,
+                scratch=scratch_folder("downloads"),
+                path=None if group.path is None else Path(group.path),
+                url=group.url,
+            )
 
 
 if __name__ == "__main__":

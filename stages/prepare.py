@@ -14,7 +14,13 @@ def prepare(params: Params) -> None:
     warning = warn_if_changed(RAW)
     if warning is not None:
         print(f"warning: {warning}", file=sys.stderr)
-    write_shards(RAW, SHARDS, params=params.prepare, workers=params.run.workers)
+    write_shards(
+        RAW,
+        SHARDS,
+        params=params.prepare,
+        workers=params.run.workers,
+        scheduler=params.run.scheduler,
+    )
 
 
 if __name__ == "__main__":

@@ -173,6 +173,34 @@ def morph(photo_a: Path, photo_b: Path, steps: int, model: Path, out: Path) -> N
 
 
 @cli.command()
+@click.option(
+    "--shards",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data/shards"),
+    show_default=True,
+    help="Folder of the shards.",
+)
+@out_option("contact_sheet.png")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)
+@click.option("--verify", is_flag=True, help="First check every shard against the manifest.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def inspect(shards: Path, out: Path, seed: int, verify: bool, as_json: bool) -> None:
+    """Say what is in the shards, and show some of it on a contact sheet.
+
+    Images and attributes by split, mean and deviation of the channels in grey levels from 0 to
+    255. With --verify, a damaged shard ends it with status 1.
+    """
+    _check_out(out)
+    from celeba_vae.shards.inspect import check_shards, contact_sheet, describe, summarize
+
+    if verify:
+        check_shards(shards)
+    report = summarize(shards)
+    click.echo(json.dumps(report, indent=2) if as_json else describe(report))
+    _save(out, contact_sheet(shards, seed=seed), err=as_json)
+
+
+@cli.command()
 def summary() -> None:
     """Say where the pictures and figures of the last run are, with the few that matter."""
     metrics = {}
@@ -244,13 +272,19 @@ def _check_out(out: Path, inputs: tuple[Path, ...] = ()) -> None:
 
 
 def _save_grid(images: "np.ndarray", out: Path, *, rows: int, columns: int) -> None:
-    from celeba_vae.figures.grids import image_grid, save_png
+    from celeba_vae.figures.grids import image_grid
+
+    _save(out, image_grid(images, rows=rows, columns=columns))
+
+
+def _save(out: Path, picture: "np.ndarray", *, err: bool = False) -> None:
+    from celeba_vae.figures.grids import save_png
 
     try:
-        save_png(out, image_grid(images, rows=rows, columns=columns))
+        save_png(out, picture)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written: {error.strerror or error}") from None
-    click.echo(f"wrote {out}")
+    click.echo(f"wrote {out}", err=err)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     ValidationError,
     model_validator,
 )
@@ -28,6 +29,11 @@ PARAMS_FILE = Path("params.yaml")
 OFFICIAL_SPLIT = (162_770, 19_867, 19_962)
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+
+_SCHEDULER = re.compile(r"tcp://([\w.-]+|\[[0-9a-fA-F:.]+\]):(?P<port>[0-9]{1,5})")
+
+# The names of files can be appended to it: no query, no fragment, nothing invisible.
+_FOLDER_ADDRESS = re.compile(r"https?://[^/?#\s]+(/[^?#\s]*)?")
 
 
 def _number_from_text(value: Any) -> Any:
@@ -43,7 +49,23 @@ Count = Annotated[int, Field(ge=1)]
 # Far beyond any use, but not beyond what a machine can be asked for without harm.
 Units = Annotated[int, Field(ge=1, le=16_384)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Filter = Literal["lanczos", "bicubic", "bilinear", "box"]
+
+
+def _part(value: Any) -> int | float:
+    value = _number_from_text(value)
+    if isinstance(value, float) and 0 < value < 1:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise ValueError(
+        f"{_shown(value)} is neither a fraction of the images, above 0 and below 1, nor a number "
+        "of them, from 1"
+    )
+
+
+# A fraction of the images as a float, or a number of them as an integer.
+Part = Annotated[int | float, PlainValidator(_part)]
+Filter = Literal["lanczos", "bicubic", "hamming", "bilinear", "box"]
 Activation = Literal["leaky_relu", "relu", "selu", "gelu"]
 AnyActivation = Literal["leaky_relu", "relu", "selu", "gelu", "linear"]
 
@@ -57,26 +79,38 @@ class DownloadParams(_Group):
 
     source: Literal["synthetic", "celeba", "local"]
     path: str | None
+    url: str | None
     images: Annotated[int, Field(ge=1, le=999_999)]
     seed: Seed
 
     @model_validator(mode="after")
-    def _path_fits_source(self) -> "DownloadParams":
-        if self.path is not None and self.source != "local":
+    def _places_fit_source(self) -> "DownloadParams":
+        if self.source == "local" and self.path is None:
             raise ValueError(
-                f"download.path is given, but download.source is {self.source}: "
-                "set download.source=local, or leave download.path empty"
+                "download.path is empty, but download.source is local: "
+                "give the absolute path of an archive or a folder of images"
             )
-        if self.source == "local":
-            if self.path is None:
+        if self.path is not None:
+            if self.source == "synthetic":
                 raise ValueError(
-                    "download.path is empty, but download.source is local: "
-                    "give the absolute path of an archive or a folder of images"
+                    "download.path is given, but download.source is synthetic: "
+                    "set download.source=local or celeba, or leave download.path empty"
                 )
             if not PurePosixPath(self.path).is_absolute():
                 raise ValueError(
                     f"download.path = {self.path!r} is relative: give an absolute path, because "
                     "DVC runs experiments in other folders, where it would mean another place"
+                )
+        if self.url is not None:
+            if self.source != "celeba":
+                raise ValueError(
+                    f"download.url is given, but download.source is {self.source}: "
+                    "set download.source=celeba, or leave download.url empty"
+                )
+            if not _FOLDER_ADDRESS.fullmatch(self.url):
+                raise ValueError(
+                    f"download.url = {_shown(self.url)} is no address of a folder: "
+                    "give http(s)://host/folder, without ? and #; file names are appended to it"
                 )
         return self
 
@@ -88,7 +122,37 @@ class PrepareParams(_Group):
     crop: Annotated[int, Field(ge=1, le=178)] | None
     filter: Filter
     shard_images: Count
+    on_bad_image: Literal["fail", "skip"]
+    split: Literal["given", "drawn"]
+    split_by: Literal["image", "identity"]
+    validation: Part | None
+    test: Part | None
     seed: Seed
+
+    @model_validator(mode="after")
+    def _split_is_possible(self) -> "PrepareParams":
+        sizes = {"prepare.validation": self.validation, "prepare.test": self.test}
+        if self.split == "given":
+            unused = [name for name, value in sizes.items() if value is not None]
+            unused += ["prepare.split_by=identity"] if self.split_by == "identity" else []
+            if unused:
+                raise ValueError(
+                    f"prepare.split is given, which knows no {' and no '.join(unused)}: set "
+                    "prepare.split=drawn"
+                )
+        if len({type(value) for value in sizes.values()}) > 1:
+            raise ValueError(
+                f"prepare.validation = {self.validation} and prepare.test = {self.test} do not fit "
+                "each other: give two fractions, two numbers of images, or leave both empty"
+            )
+        if isinstance(self.validation, float) and isinstance(self.test, float):
+            total = self.validation + self.test
+            if total >= 1:
+                raise ValueError(
+                    f"prepare.validation + prepare.test = {total:.6g} leaves nothing for train: "
+                    "their sum must be below 1"
+                )
+        return self
 
 
 class ModelParams(_Group):
@@ -146,6 +210,18 @@ class RunParams(_Group):
     """What changes no byte of any result."""
 
     workers: Annotated[int, Field(ge=1, le=1024)] | None
+    scheduler: str | None
+
+    @model_validator(mode="after")
+    def _scheduler_is_an_address(self) -> "RunParams":
+        if self.scheduler is not None:
+            address = _SCHEDULER.fullmatch(self.scheduler)
+            if address is None or not 1 <= int(address["port"]) <= 65535:
+                raise ValueError(
+                    f"run.scheduler = {_shown(self.scheduler)} is no address of a Dask scheduler: "
+                    "give tcp://host:port, such as tcp://192.0.2.1:8786, or leave it empty"
+                )
+        return self
 
 
 class Params(_Group):
@@ -168,7 +244,7 @@ class Params(_Group):
                 f"prepare.size = {self.prepare.size} is not divisible by {shrink}, the product of "
                 f"model.strides: the Decoder could not give back the Encoder's image size"
             )
-        if self.download.source == "synthetic":
+        if self.download.source == "synthetic" and self.prepare.split == "given":
             train, *others = split_counts(self.download.images)
             if min(train, *others) < 1:
                 raise ValueError(

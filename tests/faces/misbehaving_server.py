@@ -1,13 +1,16 @@
 """A real HTTP server on 127.0.0.1 that misbehaves as told, one behaviour for each request."""
 
 import re
+import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PIECE = 16_384
+
+# By these gdown tells a file from a page; they do not harm elsewhere.
+OF_DRIVE = {"Content-Type": "application/zip", "Content-Disposition": "attachment"}
 
 
 class MisbehavingServer(ThreadingHTTPServer):
@@ -24,7 +27,7 @@ class MisbehavingServer(ThreadingHTTPServer):
         self.always = always
         self.etag = '"v1"'
         self.requests: list[dict[str, str]] = []  # the headers of each request
-        self.times: list[float] = []  # monotonic seconds of each request
+        self.tls: ssl.SSLContext | None = None  # to be, as a proxy, whatever host is asked for
         self.sent = 0  # bytes of bodies
         self.release = threading.Event()  # ends every stall
         self.guard = threading.Lock()
@@ -37,14 +40,33 @@ class _Handler(BaseHTTPRequestHandler):
     server: MisbehavingServer
     protocol_version = "HTTP/1.1"
 
+    def handle(self) -> None:
+        with suppress(ConnectionError, ssl.SSLError):  # the client has had enough
+            super().handle()
+
     def do_GET(self) -> None:
         with self.server.guard:
             behave = self.server.script.pop(0) if self.server.script else self.server.always
             self.server.requests.append(dict(self.headers))
-            self.server.times.append(time.monotonic())
         self.close_connection = True
-        with suppress(BrokenPipeError, ConnectionResetError):  # the client has had enough
-            behave(self)
+        behave(self)
+
+    def do_CONNECT(self) -> None:
+        """Play the proxy: instead of passing the connection on, answer for the other side."""
+        if self.server.tls is None:
+            self.send_error(403)
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
+        self.rfile = self.connection.makefile("rb")
+        self.wfile = self.connection.makefile("wb", buffering=0)
+        self.close_connection = False
+
+    def finish(self) -> None:
+        super().finish()
+        # socketserver closes the socket it accepted, not what TLS made of it.
+        self.connection.close()
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -55,9 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def head(self, status: int, headers: Mapping[str, object]) -> None:
         self.send_response(status)
-        for name, value in headers.items():
+        for name, value in {"Connection": "close", **headers}.items():
             self.send_header(name, str(value))
-        self.send_header("Connection", "close")
         self.end_headers()
 
     def body(self, content: bytes) -> None:
@@ -72,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         content, etag = self.content, self.server.etag
         span = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if span is None or self.headers.get("If-Range", etag) != etag:
-            self.head(200, {"Content-Length": len(content), "ETag": etag})
+            self.head(200, {"Content-Length": len(content), "ETag": etag, **OF_DRIVE})
             return content
         start = int(span[1])
         if start >= len(content):
@@ -97,6 +118,16 @@ def cut(handler: _Handler) -> None:
     handler.body(body[: len(body) // 2])
 
 
+def cut_with(headers: Mapping[str, str]) -> Behaviour:
+    """Send half under these headers alone."""
+
+    def behave(handler: _Handler) -> None:
+        handler.head(200, {"Content-Length": len(handler.content), **headers})
+        handler.body(handler.content[: len(handler.content) // 2])
+
+    return behave
+
+
 def stall(handler: _Handler) -> None:
     """Send half, then nothing, until released; then the rest."""
     body = handler.head_of_good()
@@ -106,12 +137,35 @@ def stall(handler: _Handler) -> None:
     handler.body(body[len(body) // 2 :])
 
 
+def steady(handler: _Handler) -> None:
+    """Send all of it, a piece every 60 ms: slow, but honest."""
+    body = handler.head_of_good()
+    for start in range(0, len(body), PIECE):
+        handler.body(body[start : start + PIECE])
+        handler.server.release.wait(0.06)
+
+
 def drip(handler: _Handler) -> None:
     """Send a byte every 20 ms."""
     for byte in handler.head_of_good():
         handler.body(bytes([byte]))
         if handler.server.release.wait(0.02):
             break
+
+
+def drip_head(handler: _Handler) -> None:
+    """Send a header that never ends, a byte every 20 ms."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Never: ")
+    while not handler.server.release.wait(0.02):
+        handler.wfile.write(b"x")
+
+
+def drip_chunk_size(handler: _Handler) -> None:
+    """Send a chunk's size that never ends: bytes come, but none of the file."""
+    handler.head(200, {"Transfer-Encoding": "chunked"})
+    handler.wfile.write(b"10;x=")
+    while not handler.server.release.wait(0.02):
+        handler.wfile.write(b"x")
 
 
 def without_range(handler: _Handler) -> None:
@@ -170,6 +224,45 @@ def page_by_type(handler: _Handler) -> None:
     body = b"<?xml version='1.0'?><html/>"
     handler.head(200, {"Content-Type": "text/html; charset=utf-8"})
     handler.body(body)
+
+
+def _html(handler: _Handler, body: bytes) -> None:
+    kind = {"Content-Type": "text/html; charset=utf-8", "Connection": "keep-alive"}
+    handler.head(200, {"Content-Length": len(body), **kind})
+    handler.body(body)
+
+
+def drive_confirms(handler: _Handler) -> None:
+    """Google Drive's page before a file too large for its virus scan."""
+    _html(
+        handler,
+        b'<!DOCTYPE html><html><form id="download-form" method="get" '
+        b'action="https://drive.usercontent.google.com/download">'
+        b'<input type="hidden" name="id" value="ID"></form></html>',
+    )
+
+
+def drive_without_range(handler: _Handler) -> None:
+    handler.head(200, {"Content-Length": len(handler.content), **OF_DRIVE})
+    handler.body(handler.content)
+
+
+def garbage_of_drive(handler: _Handler) -> None:
+    handler.head(200, {"Content-Length": len(handler.content), **OF_DRIVE})
+    handler.body(bytes(len(handler.content)))
+
+
+def drive_quota(handler: _Handler) -> None:
+    _html(
+        handler,
+        b'<!DOCTYPE html><html><p class="uc-error-caption">Sorry, you can&#39;t view or download '
+        b'this file at this time.</p>\n<p class="uc-error-subcaption">Too many users have viewed '
+        b"or downloaded this file recently. Please try accessing the file again later.</p></html>",
+    )
+
+
+def drive_login(handler: _Handler) -> None:
+    _html(handler, b"<!DOCTYPE html><html><title>Google Drive: Sign-in</title></html>")
 
 
 def status(code: int, **headers: str) -> Behaviour:

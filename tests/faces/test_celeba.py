@@ -2,18 +2,26 @@ import hashlib
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import celeba_vae.faces.celeba
+import stages.download
+import stages.prepare
 from celeba_vae.errors import UserError
 from celeba_vae.faces import layout
 from celeba_vae.faces.celeba import OFFICIAL_FILES, fetch_dataset
 from celeba_vae.faces.transfer import DriveFile, Mirror, OfficialFile, Patience
+from celeba_vae.params import load_params
+from celeba_vae.shards.read import open_split
 from tests.faces import misbehaving_server as server_that
 from tests.faces.misbehaving_server import MisbehavingServer, serving
+from tests.support import ROOT
 
 QUICK = Patience(attempts=2, pause=0.01, longest_pause=0.05)
 CONTENTS = {
@@ -116,9 +124,110 @@ def test_without_a_route_the_user_learns_all_reasons_and_the_way_by_hand(tmp_pat
         assert re.search(
             rf"^  {file.name} +{file.size} bytes  sha256 {file.sha256}$", "\n".join(lines), re.M
         )
-    assert lines[-1] == ("  dvc exp run -S download.source=local -S download.path=/absolute/folder")
+    commands = [line for line in lines if line.startswith("  dvc ")]
+    assert commands == [
+        "  dvc exp run -S download.source=celeba -S download.path=/absolute/folder",
+        "  dvc exp run -S download.source=celeba -S download.url=https://host/folder",
+        "  dvc exp run -S download.source=local -S download.path=/absolute/folder",
+    ]
+    for command in commands:  # what it says is allowed
+        load_params(ROOT / "params.yaml", re.findall(r"-S (\S+)", command))
     # Not even the file that came is there: a half-filled folder helps nobody.
     assert not (tmp_path / "raw").exists()
+
+
+def test_own_disk_goes_before_own_server_goes_before_the_mirrors(tmp_path: Path) -> None:
+    partition, _ = CONTENTS
+    own_folder = tmp_path / "own"
+    own_folder.mkdir()
+    (own_folder / partition).write_bytes(CONTENTS[partition])
+    with (
+        serving({f"faces/{name}": content for name, content in CONTENTS.items()}) as own,
+        serving(CONTENTS) as mirror,
+    ):
+        fetch_dataset(
+            tmp_path / "raw",
+            scratch=tmp_path / "x",
+            path=own_folder,
+            url=own.url("faces/"),
+            files=the_files(mirror),
+        )
+        # What is missing in the folder came from the server, and nothing from the mirror.
+        assert len(own.requests) == 1
+        assert mirror.requests == []
+        own.always = server_that.status(404)
+        (own_folder / partition).unlink()
+        fetch_dataset(
+            tmp_path / "again",
+            scratch=tmp_path / "x",
+            path=own_folder,
+            url=own.url("faces/"),
+            files=the_files(mirror),
+        )
+        assert len(own.requests) == 2
+        assert len(mirror.requests) == 1
+    folder = contents_of(tmp_path / "raw")
+    assert folder.pop(layout.SOURCE_FILE)
+    assert folder == CONTENTS
+    assert contents_of(tmp_path / "again") == contents_of(tmp_path / "raw")
+
+
+def test_every_place_that_was_tried_is_named(tmp_path: Path) -> None:
+    with serving(CONTENTS, always=server_that.status(403)) as own:
+        with pytest.raises(UserError) as refused:
+            fetch_dataset(
+                tmp_path / "raw",
+                scratch=tmp_path / "x",
+                path=tmp_path / "absent",
+                url=own.url("faces"),
+                files=the_files(),
+            )
+        lines = str(refused.value).splitlines()
+        assert lines[1:3] == [
+            f"  download.path ({tmp_path / 'absent'}): there is no such file or folder",
+            f"  download.url ({own.url('faces')}/list_eval_partition.txt): HTTP 403 Forbidden",
+        ]
+
+
+def test_what_was_fetched_can_be_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stage with real parameters, where only the table of files is of this test."""
+    monkeypatch.chdir(tmp_path)
+    drawn = ["download.images=60", "prepare.size=16", "run.workers=1"]
+    stages.download.download(load_params(ROOT / "params.yaml", drawn))
+    contents = {file.name: Path("data/raw", file.name).read_bytes() for file in OFFICIAL_FILES}
+    shutil.rmtree("data/raw")
+    with serving(contents) as server:
+        table = [
+            OfficialFile(
+                name,
+                len(content),
+                hashlib.sha256(content).hexdigest(),
+                (Mirror("mirror", server.url(name)),),
+            )
+            for name, content in contents.items()
+        ]
+        table_only = partial(fetch_dataset, files=table)
+        monkeypatch.setattr(celeba_vae.faces.celeba, "fetch_dataset", table_only)
+        overrides = [*drawn, "download.source=celeba"]
+        stages.download.download(load_params(ROOT / "params.yaml", overrides))
+        assert len(server.requests) == len(contents)
+        folder = contents_of(Path("data/raw"))
+        shutil.rmtree("data/raw")  # as DVC does before it runs the stage again
+        stages.download.download(load_params(ROOT / "params.yaml", overrides))
+        assert len(server.requests) == len(contents)
+        shutil.rmtree("data")
+        own_folder = tmp_path / "own"
+        own_folder.mkdir()
+        (own_folder / layout.ARCHIVE).write_bytes(contents.pop(layout.ARCHIVE))
+        with serving(contents) as own:
+            overrides += [f"download.path={own_folder}", f"download.url={own.url('')}"]
+            params = load_params(ROOT / "params.yaml", overrides)
+            stages.download.download(params)
+            assert len(own.requests) == len(contents)
+        assert len(server.requests) == len(contents) + 1
+    assert contents_of(Path("data/raw")) == folder
+    stages.prepare.prepare(params)
+    assert sum(len(open_split(Path("data/shards"), split)) for split in layout.SPLITS) == 60
 
 
 def test_a_copy_too_large_for_the_disk_is_one_line(tmp_path: Path) -> None:
@@ -160,5 +269,5 @@ def test_the_table_of_official_files() -> None:
         *mirrors, last = file.routes
         assert isinstance(last, DriveFile)
         assert mirrors
-        assert all(route.url.startswith("https://") for route in mirrors)
-        assert len({route.url for route in file.routes}) == len(file.routes)
+        assert all(route.address.startswith("https://") for route in mirrors)
+        assert len({route.address for route in file.routes}) == len(file.routes)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from celeba_vae.shards.transform import FILTERS, BadImage, crop_box, to_square
+from celeba_vae.shards.transform import FILTERS, BadImage, crop_box, decode, to_square
 
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
 
@@ -104,7 +104,7 @@ def test_the_box_filter_averages() -> None:
 def test_filters_differ() -> None:
     content = encoded(noise(178, 218))
     results = {to_square(content, size=96, crop=148, filter=name).tobytes() for name in FILTERS}
-    assert len(results) == 4
+    assert len(results) == 5
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "P", "1", "LA", "RGBA", "YCbCr"])
@@ -185,6 +185,64 @@ def test_the_first_frame_of_an_animation_is_taken() -> None:
         options = {"lossless": True} if kind == "WEBP" else {}
         content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
         assert (square(content) == RED).all()
+
+
+def colour16_png() -> bytes:
+    """A PNG of 16x16 pixels with 16 bits in each of three channels, all 0xff00."""
+    rows = (b"\0" + b"\xff\x00" * 48) * 16
+    header = struct.pack(">IIBBBBB", 16, 16, 16, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+
+
+def rotated_jpeg() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(Image.new("L", (16, 16)), "JPEG", exif=exif.tobytes())
+
+
+@pytest.mark.parametrize(
+    ("content", "conversions"),
+    [
+        (encoded(quadrants(16, 16), "JPEG"), []),
+        (encoded(Image.new("L", (16, 16)), "JPEG"), ["grey"]),
+        (encoded(Image.new("1", (16, 16))), ["grey"]),
+        (encoded(Image.new("CMYK", (16, 16)), "JPEG"), ["cmyk"]),
+        (encoded(Image.new("P", (16, 16))), ["palette"]),
+        (encoded(Image.new("P", (16, 16)), transparency=0), ["palette", "alpha"]),
+        (encoded(Image.new("RGBA", (16, 16))), ["alpha"]),
+        (encoded(Image.new("LA", (16, 16))), ["grey", "alpha"]),
+        (encoded(Image.new("I;16", (16, 16))), ["grey", "16_bit"]),
+        (colour16_png(), ["16_bit"]),
+        (encoded(Image.new("LAB", (16, 16)), "TIFF"), ["other_colours"]),
+        (rotated_jpeg(), ["grey", "rotated"]),
+        (
+            encoded(
+                Image.new("RGB", (16, 16), RED),
+                save_all=True,
+                append_images=[Image.new("RGB", (16, 16), BLUE)],
+            ),
+            ["animated"],
+        ),
+    ],
+)
+def test_conversions_are_named(content: bytes, conversions: list[str]) -> None:
+    image, named = decode(content)
+    assert named == conversions
+    assert image.mode == "RGB"
+
+
+def test_hamming_is_close_to_lanczos() -> None:
+    # Smooth as a photograph is; the figure for real faces is printed by the benchmark.
+    content = encoded(noise(9, 11).resize((178, 218), Image.Resampling.BICUBIC), "JPEG")
+    first, second = (
+        to_square(content, size=96, crop=148, filter=name).astype(float)
+        for name in ("hamming", "lanczos")
+    )
+    assert 10 * np.log10(255**2 / ((first - second) ** 2).mean()) > 38
 
 
 def png_header_of(width: int, height: int) -> bytes:

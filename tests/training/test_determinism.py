@@ -15,9 +15,6 @@ def test_switches_are_set() -> None:
     assert tf.config.threading.get_intra_op_parallelism_threads() == 2
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
     assert {pool["num_threads"] for pool in threadpool_info()} == {1}
-    # With deterministic operations on, an unseeded random operation is an error.
-    with pytest.raises(RuntimeError, match="Random ops require a seed"):
-        tf.random.normal((2,))
 
 
 def test_too_late_is_an_error() -> None:
@@ -31,6 +28,10 @@ import os
 from celeba_vae.training import determinism as d
 tf = d.configure_tensorflow(2)
 tf.constant(1.0) + 1.0
+try:
+    tf.random.normal((2,))  # an error where operations are deterministic
+except RuntimeError as error:
+    print(str(error)[:25])
 with d._without_startup_noise():
     os.write(2, b"I0000 00:00:1.2 3 port.cc:153] oneDNN custom operations are on.\\n")
     os.write(2, b"E0000 00:00:1.2 3 real.cc:1] something is wrong\\n")
@@ -40,7 +41,7 @@ with d._without_startup_noise():
     done = subprocess.run(
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120
     )
-    assert done.stdout == ""
+    assert done.stdout == "Random ops require a seed\n"
     assert done.stderr == "E0000 00:00:1.2 3 real.cc:1] something is wrong\nstopped\n"
 
 

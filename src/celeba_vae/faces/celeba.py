@@ -7,6 +7,7 @@ the ones in public use; each file is accepted for its bytes alone.
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from celeba_vae.errors import UserError
@@ -22,8 +23,10 @@ from celeba_vae.faces.transfer import (
     DriveFile,
     Mirror,
     OfficialFile,
+    OnDisk,
     Patience,
     Refused,
+    Route,
     fetch_file,
 )
 from celeba_vae.files import atomic_path, write_json
@@ -89,6 +92,8 @@ def fetch_dataset(
     folder: Path,
     *,
     scratch: Path,
+    path: Path | None = None,
+    url: str | None = None,
     files: Sequence[OfficialFile] = OFFICIAL_FILES,
     patience: Patience = PATIENCE,
 ) -> None:
@@ -100,6 +105,8 @@ def fetch_dataset(
         folder: where the files go; nothing is changed in it before all of them are verified.
         scratch: where downloads live between runs, verified ones and partial ones. It is outside
             `folder`, since DVC empties `folder` before a run.
+        path: a folder, or a file, where the files are looked for first, see `OnDisk`.
+        url: an address below which the files are asked for, by their names, before all mirrors.
         files: what to fetch.
         patience: timeouts and pauses.
 
@@ -108,7 +115,10 @@ def fetch_dataset(
             how to go on by hand), or the files cannot be stored.
     """
     try:
-        verified = [fetch_file(file, scratch=scratch, patience=patience) for file in files]
+        verified = [
+            fetch_file(_with_own_routes(file, path, url), scratch=scratch, patience=patience)
+            for file in files
+        ]
     except Refused as refused:
         raise UserError(f"{refused}\n{_by_hand(files, scratch)}") from None
     for file, source in zip(files, verified, strict=True):
@@ -125,6 +135,15 @@ def fetch_dataset(
     write_json(folder / SOURCE_FILE, {"source": "celeba", "files": contents})
 
 
+def _with_own_routes(file: OfficialFile, path: Path | None, url: str | None) -> OfficialFile:
+    own: list[Route] = []
+    if path is not None:
+        own.append(OnDisk(path))
+    if url is not None:
+        own.append(Mirror("download.url", f"{url.rstrip('/')}/{file.name}"))
+    return replace(file, routes=(*own, *file.routes))
+
+
 def _by_hand(files: Sequence[OfficialFile], scratch: Path) -> str:
     width = max(len(file.name) for file in files)
     return "\n".join(
@@ -132,7 +151,10 @@ def _by_hand(files: Sequence[OfficialFile], scratch: Path) -> str:
             f"What has come stays in {scratch}; the next run goes on from there.",
             f"To fetch the files by hand, from {HOME_PAGE} or an address above, put",
             *(f"  {file.name:{width}}  {file.size} bytes  sha256 {file.sha256}" for file in files),
-            "into one folder, and run",
+            "as many as you get, into one folder or on one web server, and run",
+            "  dvc exp run -S download.source=celeba -S download.path=/absolute/folder",
+            "  dvc exp run -S download.source=celeba -S download.url=https://host/folder",
+            "Copies that are packed otherwise (Kaggle's, unpacked images) cannot be verified:",
             "  dvc exp run -S download.source=local -S download.path=/absolute/folder",
         ]
     )

@@ -42,7 +42,9 @@ class _Drawn(NamedTuple):
     factors: str
 
 
-def write_dataset(folder: Path, *, images: int, seed: int, workers: int | None) -> None:
+def write_dataset(
+    folder: Path, *, images: int, seed: int, workers: int | None, scheduler: str | None = None
+) -> None:
     """Draw `images` faces into `folder`, with the annotation files that CelebA has.
 
     The archive is stored without compression; the annotation files have the official formats,
@@ -56,12 +58,14 @@ def write_dataset(folder: Path, *, images: int, seed: int, workers: int | None) 
         images: how many; at least 6, or a split stays empty.
         seed: of the faces, 0 or more.
         workers: processes that draw; None for one for each processor.
+        scheduler: address of a Dask scheduler whose workers draw instead, see `ordered_map`.
     """
     blocks = [range(start, min(start + BLOCK, images)) for start in range(0, images, BLOCK)]
     results = ordered_map(
         partial(_draw_block, seed),
         blocks,
         workers=workers,
+        scheduler=scheduler,
         total=images,
         label="drawing faces",
         unit="face",

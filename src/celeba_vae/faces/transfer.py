@@ -1,4 +1,4 @@
-"""Fetch one file whose size and sha256 are known, over whichever of its routes delivers it.
+"""Get one file whose size and sha256 are known, over whichever of its routes delivers it.
 
 What verifies is the file, wherever it came from; so routes need no trust, only an order. Partial
 files outlive the process, killed or not, and the next attempt goes on where they end.
@@ -8,7 +8,9 @@ import errno
 import fcntl
 import hashlib
 import itertools
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,11 +30,24 @@ _PASSING_STATUS = (408, 429, 500, 502, 503, 504)
 
 
 @dataclass(frozen=True)
+class OnDisk:
+    """A folder that may hold the file at any depth, or a file that may be it or lie beside it."""
+
+    path: Path
+    label: ClassVar[str] = "download.path"
+
+    @property
+    def address(self) -> str:
+        """What messages call this place."""
+        return str(self.path)
+
+
+@dataclass(frozen=True)
 class Mirror:
     """A plain web address of a file."""
 
     label: str
-    url: str
+    address: str
 
 
 @dataclass(frozen=True)
@@ -43,9 +58,12 @@ class DriveFile:
     label: ClassVar[str] = "Google Drive"
 
     @property
-    def url(self) -> str:
+    def address(self) -> str:
         """The address to open by hand."""
         return f"https://drive.google.com/uc?id={self.id}"
+
+
+Route = OnDisk | Mirror | DriveFile
 
 
 @dataclass(frozen=True)
@@ -55,7 +73,7 @@ class OfficialFile:
     name: str
     size: int
     sha256: str
-    routes: tuple[Mirror | DriveFile, ...]
+    routes: tuple[Route, ...]
 
 
 @dataclass(frozen=True)
@@ -70,6 +88,7 @@ class Patience:
         attempts: attempts in a row that bring less new than minimum_rate * window bytes.
         pause: seconds before the second attempt; it doubles with each further one.
         longest_pause: the most seconds of a pause, also where a server asks for more.
+        sleep: what lets the seconds of a pause go by.
     """
 
     connect: float = 20.0
@@ -79,6 +98,7 @@ class Patience:
     attempts: int = 4
     pause: float = 1.0
     longest_pause: float = 120.0
+    sleep: Callable[[float], None] = time.sleep
 
 
 PATIENCE = Patience()
@@ -97,7 +117,7 @@ class _Broken(Exception):
 
 
 def fetch_file(file: OfficialFile, *, scratch: Path, patience: Patience = PATIENCE) -> Path:
-    """Return the path in `scratch` of the verified `file`, downloaded if it is not there yet.
+    """Return the path of the verified `file`: in `scratch`, or where a route found it on disk.
 
     `scratch` holds the verified file under its sha256 and partial ones, one for each route, until
     the file is verified. A second process waits for the first one, and finds its file.
@@ -141,23 +161,29 @@ def _verified(file: OfficialFile, scratch: Path, patience: Patience) -> Path:
     reasons = []
     for route in file.routes:
         _say(f"{file.name}: trying {route.label}")
-        # A partial file belongs to one address: another server's copy need not be the same.
-        address = hashlib.sha256(route.url.encode()).hexdigest()[:8]
-        part = scratch / f"{file.sha256}.{address}.part"
         try:
-            if isinstance(route, Mirror):
-                _from_mirror(route.url, file, part, patience)
-            else:
-                _from_drive(route.id, file, part, patience)
+            path = _from_route(route, file, scratch, patience)
         except Refused as refused:
-            reasons.append(f"  {route.label} ({route.url}): {refused}")
+            reasons.append(f"  {route.label} ({route.address}): {refused}")
             _say(f"{file.name}: {route.label}: {refused}")
             continue
-        part.replace(verified)
         for leftover in scratch.glob(f"{file.sha256}.*.part*"):
             leftover.unlink()
-        return verified
+        return path
     raise Refused("\n".join([f"{file.name}: no route gave the official file:", *reasons]))
+
+
+def _from_route(route: Route, file: OfficialFile, scratch: Path, patience: Patience) -> Path:
+    if isinstance(route, OnDisk):
+        return _from_disk(route.path, file)
+    # A partial file belongs to one address: another server's copy need not be the same.
+    address = hashlib.sha256(route.address.encode()).hexdigest()[:8]
+    part = scratch / f"{file.sha256}.{address}.part"
+    if isinstance(route, Mirror):
+        _from_mirror(route.address, file, part, patience)
+    else:
+        _from_drive(route.id, file, part, patience)
+    return part.replace(scratch / file.sha256)
 
 
 def _fault(path: Path, file: OfficialFile) -> str | None:
@@ -170,42 +196,56 @@ def _fault(path: Path, file: OfficialFile) -> str | None:
     return None
 
 
-def _from_mirror(url: str, file: OfficialFile, part: Path, patience: Patience) -> None:
-    timeout = httpx.Timeout(patience.stall, connect=patience.connect)
+def _from_disk(place: Path, file: OfficialFile) -> Path:
+    reason = (
+        f"holds no file named {file.name} or of its {file.size} bytes "
+        "(unpacked images and Kaggle's csv files cannot be verified: download.source=local)"
+    )
     try:
-        client = httpx.Client(
-            timeout=timeout,
-            follow_redirects=True,
-            # Offsets and checksums are those of the file itself, not of a compressed form of it.
-            headers={"Accept-Encoding": "identity"},
-        )
-    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
-        raise UserError(
-            f"the environment's proxy or certificate settings (HTTPS_PROXY, ALL_PROXY, "
-            f"SSL_CERT_FILE, ...) cannot be used: {_one_line(error)}"
-        ) from None
-    with client:
-        in_one_piece = _fill(client, url, file, part, patience)
+        for path in _files_at(place):
+            try:
+                if path.name == file.name or path.stat().st_size == file.size:
+                    fault = _fault(path, file)
+                    if fault is None:
+                        return path
+                    reason = f"{path}: {fault}"
+            except OSError as error:
+                reason = f"{path} cannot be read: {error.strerror}"
+    except OSError as error:
+        raise Refused(f"cannot be read: {error.strerror}") from None
+    raise Refused(reason)
+
+
+def _files_at(place: Path) -> Iterator[Path]:
+    if place.is_dir():
+        for folder, _, names in os.walk(place):
+            yield from (Path(folder, name) for name in names)
+    elif place.exists():
+        yield from place.parent.iterdir()
+    else:
+        raise Refused("there is no such file or folder")
+
+
+def _from_mirror(url: str, file: OfficialFile, part: Path, patience: Patience) -> None:
+    in_one_piece = _fill(url, file, part, patience)
+    fault = _fault(part, file)
+    if fault is not None and not in_one_piece:
+        # The pieces may stem from different versions, or a power cut spoilt the first one.
+        _say(f"{file.name}: the pieces do not fit each other, starting afresh")
+        part.unlink()
+        _fill(url, file, part, patience)
         fault = _fault(part, file)
-        if fault is not None and not in_one_piece:
-            # The pieces may stem from different versions, or a power cut spoilt the first one.
-            _say(f"{file.name}: the pieces do not fit each other, starting afresh")
-            part.unlink()
-            _fill(client, url, file, part, patience)
-            fault = _fault(part, file)
     if fault is not None:
         part.unlink()
         raise Refused(fault)
 
 
-def _fill(
-    client: httpx.Client, url: str, file: OfficialFile, part: Path, patience: Patience
-) -> bool:
+def _fill(url: str, file: OfficialFile, part: Path, patience: Patience) -> bool:
     """Request until `part` has all bytes; return whether a single answer brought them all."""
     failures, furthest, began = 0, _size(part), -1
     while _size(part) < file.size:
         try:
-            began = _request(client, url, file, part, patience)
+            began = _request(url, file, part, patience)
         except _Broken as broken:
             grown = _size(part) - furthest
             furthest = max(furthest, _size(part))
@@ -215,47 +255,107 @@ def _fill(
             pause = patience.pause * 2 ** (failures - 1)
             pause = min(max(pause, broken.retry_after), patience.longest_pause)
             _say(f"{file.name}: {broken}; next attempt in {pause:.3g} s")
-            time.sleep(pause)
+            patience.sleep(pause)
     return began == 0
 
 
-def _request(
-    client: httpx.Client, url: str, file: OfficialFile, part: Path, patience: Patience
-) -> int:
+def _request(url: str, file: OfficialFile, part: Path, patience: Patience) -> int:
     """Append one answer of the server to `part`, or start it afresh; return the first offset."""
+    # A client for each request, for it is closed to end an answer that creeps.
+    with _client(patience) as client, _watched(client.close, patience) as report:
+        try:
+            began = _receive(client, url, file, part, report)
+        except httpx.InvalidURL as error:
+            raise Refused(f"is no usable address: {_one_line(error)}") from None
+        except httpx.TooManyRedirects:
+            raise Refused("redirects without end") from None
+        except httpx.ConnectTimeout:
+            raise _Broken(f"no connection within {patience.connect:g} s") from None
+        except httpx.TimeoutException:
+            raise _Broken(f"stalled: no byte for {patience.stall:g} s") from None
+        except httpx.ConnectError as error:
+            raise _Broken(f"no connection: {_one_line(error)}") from None
+        except httpx.TransportError as error:
+            raise _Broken(f"broke off: {_one_line(error)}") from None
+    if _size(part) < file.size:
+        raise _Broken(f"ended after {_size(part)} of {file.size} bytes")
+    return began
+
+
+def _client(patience: Patience) -> httpx.Client:
+    try:
+        return httpx.Client(
+            timeout=httpx.Timeout(patience.stall, connect=patience.connect),
+            follow_redirects=True,
+            # Offsets and checksums are those of the file itself, not of a compressed form of it.
+            headers={"Accept-Encoding": "identity"},
+        )
+    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+        raise UserError(
+            f"the environment's proxy or certificate settings (HTTPS_PROXY, ALL_PROXY, "
+            f"SSL_CERT_FILE, ...) cannot be used: {_one_line(error)}"
+        ) from None
+
+
+@contextmanager
+def _watched(stop: Callable[[], object], patience: Patience) -> Iterator[Callable[[int], None]]:
+    """Give a function to call with the bytes that have come; call `stop` when those creep.
+
+    A thread looks on, because no timeout between two bytes ends an answer that drips its head,
+    or redirects that never come to a file. What the stopped block raises becomes _Broken.
+    """
+    come, complaint, over = 0, "", threading.Event()
+
+    def report(total: int) -> None:
+        nonlocal come
+        come = total
+
+    def watch() -> None:
+        nonlocal complaint
+        before = 0
+        while not over.wait(patience.window):
+            new, before = come - before, come
+            if new < patience.minimum_rate * patience.window:
+                complaint = f"too slow: {new} bytes in {patience.window:g} s"
+                stop()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield report
+    except Exception:
+        if complaint:
+            raise _Broken(complaint) from None
+        raise
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _receive(
+    client: httpx.Client, url: str, file: OfficialFile, part: Path, report: Callable[[int], None]
+) -> int:
     validator = part.with_name(f"{part.name}.validator")
     have = _size(part)
     known = validator.read_text(encoding="utf-8") if have and validator.exists() else ""
     # Without a validator nobody can tell whether the server still has the same file.
     headers = {"Range": f"bytes={have}-", "If-Range": known} if known else {}
-    try:
-        with client.stream("GET", url, headers=headers) as response:
-            _check_status(response)
-            current = _validator(response.headers)
-            if response.status_code == httpx.codes.OK:
-                have = 0
-            elif not _continues(response, have, file.size) or current not in ("", known):
-                part.unlink(missing_ok=True)
-                raise _Broken("the server's copy has changed, starting afresh")
-            chunks = response.iter_raw()
-            first = next(chunks, b"")
-            if have == 0:
-                _check_beginning(response.headers, first, file.size)
-                part.unlink(missing_ok=True)
-                write_text(validator, current)
-            _append(itertools.chain([first], chunks), part, file, patience)
-    except httpx.TooManyRedirects:
-        raise Refused("redirects without end") from None
-    except httpx.ConnectTimeout:
-        raise _Broken(f"no connection within {patience.connect:g} s") from None
-    except httpx.TimeoutException:
-        raise _Broken(f"stalled: no byte for {patience.stall:g} s") from None
-    except httpx.ConnectError as error:
-        raise _Broken(f"no connection: {_one_line(error)}") from None
-    except httpx.TransportError as error:
-        raise _Broken(f"broke off: {_one_line(error)}") from None
-    if _size(part) < file.size:
-        raise _Broken(f"ended after {_size(part)} of {file.size} bytes")
+    with client.stream("GET", url, headers=headers) as response:
+        _check_status(response)
+        current = _validator(response.headers)
+        if response.status_code == httpx.codes.OK:
+            have = 0
+        elif not _continues(response, have, file.size) or current not in ("", known):
+            part.unlink(missing_ok=True)
+            raise _Broken("the server's copy has changed, starting afresh")
+        chunks = response.iter_raw()
+        first = next(chunks, b"")
+        if have == 0:
+            _check_beginning(response.headers, first, file.size)
+            part.unlink(missing_ok=True)
+            write_text(validator, current)
+        _append(itertools.chain([first], chunks), part, file, report)
     return have
 
 
@@ -306,9 +406,10 @@ def _check_beginning(headers: httpx.Headers, first: bytes, size: int) -> None:
         raise Refused(f"announces {announced} bytes instead of the official {size}")
 
 
-def _append(chunks: Iterator[bytes], part: Path, file: OfficialFile, patience: Patience) -> None:
-    size = _size(part)
-    keep_pace = _pace(size, patience)
+def _append(
+    chunks: Iterator[bytes], part: Path, file: OfficialFile, report: Callable[[int], None]
+) -> None:
+    began = size = _size(part)
     with (
         part.open("ab") as out,
         tqdm(
@@ -326,50 +427,52 @@ def _append(chunks: Iterator[bytes], part: Path, file: OfficialFile, patience: P
                 raise Refused(f"sends more than the official {file.size} bytes")
             out.write(chunk)
             bar.update(len(chunk))
-            keep_pace(size)
-
-
-def _pace(size: int, patience: Patience) -> Callable[[int], None]:
-    """Return a function to call with the size reached, which raises _Broken if that creeps."""
-    since, then = time.monotonic(), size
-
-    def keep_pace(now: int) -> None:
-        nonlocal since, then
-        passed = time.monotonic() - since
-        if passed < patience.window:
-            return
-        if now - then < patience.minimum_rate * passed:
-            raise _Broken(f"too slow: {now - then} bytes in {passed:.0f} s")
-        since, then = time.monotonic(), now
-
-    return keep_pace
+            report(size - began)
 
 
 def _from_drive(drive_id: str, file: OfficialFile, part: Path, patience: Patience) -> None:
-    keep_pace = _pace(0, patience)
-    try:
-        # Imported here, because it takes a second and this route is the last one.
-        import gdown
+    # Imported here, because it takes a second and this route is the last one.
+    import gdown
 
-        gdown.download(
-            id=drive_id,
-            output=str(part),
-            resume=True,
-            use_cookies=False,
-            timeout=(patience.connect, patience.stall),
-            retries=patience.attempts - 1,
-            progress=lambda size, _: keep_pace(size),
-        )
+    cancel = threading.Event()
+    before = _kept_by_gdown(part)
+    try:
+        with _watched(cancel.set, patience) as report:
+            gdown.download(
+                id=drive_id,
+                output=str(part),
+                resume=True,
+                use_cookies=False,
+                timeout=(patience.connect, patience.stall),
+                retries=patience.attempts - 1,
+                progress=lambda size, _: report(size),
+                cancel=cancel,
+            )
+    except gdown.exceptions.FileURLRetrievalError as error:
+        # gdown quotes the page where it knows it, and the quota's page is the one it knows.
+        if "Too many users" in str(error):
+            raise Refused("over its quota (too many downloads by anyone): try tomorrow") from None
+        raise Refused("no public link: not shared any more, or only after a login") from None
+    except _Broken as broken:
+        raise Refused(str(broken)) from None
     except Exception as error:
         # gdown reads web pages, and may stumble in any way when these change: all of it is this
         # route's failure. Only a full disk is not.
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             raise
+        if "byte range" in str(error) and _kept_by_gdown(part) == before:
+            # What cannot be gone on with gdown keeps all the same, and fails like this each time.
+            for partial in before:
+                partial.unlink()
         raise Refused(f"{type(error).__name__}: {_one_line(error)}") from None
     fault = _fault(part, file)
     if fault is not None:
         part.unlink()
         raise Refused(fault)
+
+
+def _kept_by_gdown(part: Path) -> dict[Path, int]:
+    return {path: _size(path) for path in part.parent.glob(f"{part.name}?*.part")}
 
 
 def _size(path: Path) -> int:

@@ -4,7 +4,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from celeba_vae.faces.layout import FRAME_WIDTH
 
@@ -13,11 +13,19 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
     "bicubic": Image.Resampling.BICUBIC,
+    "hamming": Image.Resampling.HAMMING,
     "bilinear": Image.Resampling.BILINEAR,
     "box": Image.Resampling.BOX,
 }
 # A frame with a shorter side, in pixels, holds no face.
 SHORTEST_SIDE = 8
+
+# What is done to images that are not plain RGB, in the order in which it is reported.
+CONVERSIONS = ("grey", "palette", "cmyk", "other_colours", "16_bit", "alpha", "rotated", "animated")
+_PLAIN = ("RGB", "RGBA", "RGBX")
+_COLOURS = {"P": "palette", "PA": "palette", "CMYK": "cmyk"} | dict.fromkeys(
+    ("1", "L", "LA", "I;16", "I;16B", "I;16L"), "grey"
+)
 
 
 class BadImage(ValueError):
@@ -25,14 +33,62 @@ class BadImage(ValueError):
 
 
 def to_square(content: bytes, *, size: int, crop: int | None, filter: str) -> np.ndarray:
-    """Decode an image, cut its centred square and resize it, anti-aliased.
+    """Decode an image, cut its centred square and resize it: `decode`, then `cut_square`.
+
+    Returns:
+        uint8 (size, size, 3), RGB.
+
+    Raises:
+        BadImage: as `decode`.
+    """
+    image, _ = decode(content)
+    return cut_square(image, size=size, crop=crop, filter=filter)
+
+
+def decode(content: bytes) -> tuple[Image.Image, list[str]]:
+    """Decode the bytes of an image file.
 
     What Pillow can convert to RGB is converted: grey, palette, CMYK; of 16 bits the upper 8 are
-    kept; what is transparent is laid on white; of an animation the first frame is taken; a
-    rotation noted in EXIF is carried out first.
+    kept; what is transparent is laid on white; of an animation, or of several pages, the first
+    is taken; a rotation noted in EXIF is carried out.
+
+    Returns:
+        The image in RGB, and which of `CONVERSIONS` it needed.
+
+    Raises:
+        BadImage: the bytes are not, or not completely, an image; or it is too large or small.
+    """
+    if not content:
+        raise BadImage("the file is empty")
+    with warnings.catch_warnings():
+        # Pillow warns of odd metadata, which no pixel depends on, and of huge images.
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            if min(image.size) < SHORTEST_SIDE:
+                width, height = image.size
+                raise BadImage(f"{width}x{height} pixels are too few")
+            conversions = _conversions(image)
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image), conversions
+        except (BadImage, MemoryError):
+            raise
+        except UnidentifiedImageError:
+            raise BadImage(f"is none of {', '.join(FORMATS)}") from None
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            raise BadImage(f"has more than {Image.MAX_IMAGE_PIXELS} pixels") from None
+        except Exception as error:
+            # Damaged files lead decoders to errors of any type; none of them is our defect.
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise BadImage(reason) from error
+
+
+def cut_square(image: Image.Image, *, size: int, crop: int | None, filter: str) -> np.ndarray:
+    """Cut the centred square of an RGB image and resize it, anti-aliased.
 
     Args:
-        content: the bytes of the file.
+        image: in RGB, as `decode` returns it.
         size: side of the result, in pixels.
         crop: side of the square, in pixels of a CelebA frame, see `crop_box`; None squeezes the
             whole frame into the square.
@@ -40,11 +96,7 @@ def to_square(content: bytes, *, size: int, crop: int | None, filter: str) -> np
 
     Returns:
         uint8 (size, size, 3), RGB.
-
-    Raises:
-        BadImage: the bytes are not, or not completely, an image; or it is too large or small.
     """
-    image = _decode(content)
     if crop is not None:
         # Not resize(box=...): its filter also reads pixels outside of the box.
         image = image.crop(crop_box(*image.size, crop))
@@ -62,30 +114,17 @@ def crop_box(width: int, height: int, crop: int) -> tuple[int, int, int, int]:
     return left, top, left + side, top + side
 
 
-def _decode(content: bytes) -> Image.Image:
-    if not content:
-        raise BadImage("the file is empty")
-    with warnings.catch_warnings():
-        # Pillow warns of odd metadata, which no pixel depends on, and of huge images.
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
-            if min(image.size) < SHORTEST_SIDE:
-                width, height = image.size
-                raise BadImage(f"{width}x{height} pixels are too few")
-            ImageOps.exif_transpose(image, in_place=True)
-            return _to_rgb(image)
-        except (BadImage, MemoryError):
-            raise
-        except UnidentifiedImageError:
-            raise BadImage(f"is none of {', '.join(FORMATS)}") from None
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise BadImage(f"has more than {Image.MAX_IMAGE_PIXELS} pixels") from None
-        except Exception as error:
-            # Damaged files lead decoders to errors of any type; none of them is our defect.
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise BadImage(reason) from error
+def _conversions(image: Image.Image) -> list[str]:
+    """Return what must be done to an opened image, before its pixels are read."""
+    needed = {
+        _COLOURS.get(image.mode, "other_colours"): image.mode not in _PLAIN,
+        # What Pillow reads of 16 bits in colour is 8 bits at once: only the raw mode tells.
+        "16_bit": any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())),
+        "alpha": image.has_transparency_data,
+        "rotated": image.getexif().get(ExifTags.Base.Orientation) in range(2, 9),
+        "animated": getattr(image, "is_animated", False),
+    }
+    return [name for name in CONVERSIONS if needed.get(name)]
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -97,4 +136,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         opaque = Image.new("RGBA", image.size, "white")
         opaque.alpha_composite(image.convert("RGBA"))
         return opaque.convert("RGB")
+    if image.mode == "RGB":
+        # Without the copy that convert makes. Damage must come to light here, not in `cut_square`.
+        image.load()
+        return image
     return image.convert("RGB")

@@ -2,13 +2,14 @@
 
 import csv
 import hashlib
-import io
 import json
+import re
 import sys
 import zipfile
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,13 +21,14 @@ from tqdm import tqdm
 
 from celeba_vae.errors import UserError
 from celeba_vae.faces.annotations import Annotations, read_annotations
-from celeba_vae.faces.layout import ARCHIVE, SOURCE_FILE, SPLITS
+from celeba_vae.faces.layout import ARCHIVE, IDENTITY_FILE, SOURCE_FILE, SPLITS
 from celeba_vae.faces.local import BROKEN_MEMBER, is_image
-from celeba_vae.files import atomic_path, write_json
+from celeba_vae.files import atomic_path, sha256_of, write_json, write_text
 from celeba_vae.params import OFFICIAL_SPLIT, PrepareParams
 from celeba_vae.pool import ordered_map
+from celeba_vae.scratch import scratch_folder
 from celeba_vae.shards.read import INDEX_FILE, MANIFEST_FILE
-from celeba_vae.shards.transform import BadImage, to_square
+from celeba_vae.shards.transform import CONVERSIONS, BadImage, cut_square, decode
 
 # A task is this many images, or fewer once their files or their pixels exceed the bytes: enough
 # work to make passing it to another process cheap, and little memory whatever the images are.
@@ -37,6 +39,14 @@ _BLOCK_BYTES = 4 << 20
 _MEMBER_BYTES = 256 << 20
 
 _NAMED_IN_ERRORS = 10
+
+_REPORT_FILE = "bad_images.txt"
+
+# What CelebA has in its splits, as fractions of all.
+_, _VALIDATION, _TEST = (images / sum(OFFICIAL_SPLIT) for images in OFFICIAL_SPLIT)
+
+# Any of these could lead out of a folder, by the rules of some system, if a member were unpacked.
+_OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -62,38 +72,68 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Squares:
-    """The result of a task: uint8 (n, size, size, 3), and what is wrong with which image."""
+    """The result of a task: the images that can be used, and what is wrong with the others.
+
+    The pixels are uint8 (size, size, 3) of each image. They are kept apart because a single
+    array of some megabytes costs three times as much to pass on: the system hands out, and clears,
+    its memory anew each time.
+    """
 
     shard: str
-    pixels: np.ndarray
-    bad: tuple[str, ...]
+    names: tuple[str, ...]
+    pixels: tuple[bytes, ...]
+    bad: tuple[tuple[str, str], ...]
+    converted: Counter[str]
 
 
-def write_shards(raw: Path, folder: Path, *, params: PrepareParams, workers: int | None) -> None:
+@dataclass
+class _Notes:
+    """What is noted on the way: (name, reason) of each bad image, and counts of conversions."""
+
+    bad: list[tuple[str, str]] = field(default_factory=list)
+    converted: Counter[str] = field(default_factory=Counter)
+
+
+def write_shards(
+    raw: Path,
+    folder: Path,
+    *,
+    params: PrepareParams,
+    workers: int | None,
+    scheduler: str | None = None,
+) -> None:
     """Turn the archive and annotations in `raw` into shards, their index and a manifest.
 
     Writes `SPLIT-00000-of-00004.npy` (uint8, images x size x size x 3; rows sorted by file name),
     `images.csv` (where each image is and what is known of it) and, last, `manifest.json`: a
     folder without a manifest is unfinished. The bytes depend on `raw` and `params` alone, not on
-    `workers`. The archive is never unpacked: its members are read, their names written nowhere
+    who works. The archive is never unpacked: its members are read, their names written nowhere
     but into the index.
 
     An image's name is its path below the deepest folder that holds all images. By it the image is
-    joined with the annotations and, where there is no partition file, assigned to a split in
-    CelebA's proportions, see `drawn_split`. Rows without an image are counted.
+    joined with the annotations and, where the split is drawn, assigned to a split. Rows without
+    an image are counted.
+
+    Bad images are those that `transform.decode` refuses, members that are damaged or encrypted,
+    names that occur more than once, and names that are absolute or hold `..`. With
+    `params.on_bad_image` skip they are left out and listed in the manifest: the shard that a bad
+    image would be in is shorter (missing, if all of its images are bad), and no other is changed.
 
     Args:
         raw: the folder that the stage `download` leaves.
-        folder: gets the files; earlier shards in it are removed.
-        params: size, crop, filter, images per shard, seed of the split.
+        folder: gets the files; what an earlier run left in it, also if it was killed, is removed.
+        params: how to cut and resize, the split, what to do about bad images.
         workers: processes; None for one on each processor.
+        scheduler: address of a Dask scheduler that works instead, see `pool.ordered_map`.
 
     Raises:
-        UserError: the archive or an annotation file is damaged, an image cannot be used (all are
-            looked at before the error, and nothing is left), an image has no row in an annotation
-            file, or a split is empty.
+        UserError: the archive or an annotation file is damaged, an image is bad (all are looked
+            at before the error, and a report in the scratch folder names each), an image has no
+            row in an annotation file, the split is impossible, or one is empty.
     """
     _clear(folder)
+    report = scratch_folder("prepare") / _REPORT_FILE
+    report.unlink(missing_ok=True)
     path = raw / ARCHIVE
     source = _source(raw)
     try:
@@ -102,17 +142,31 @@ def write_shards(raw: Path, folder: Path, *, params: PrepareParams, workers: int
         raise UserError(f"{path}: no such file; run the stage download first") from None
     except BROKEN_MEMBER as error:
         raise UserError(f"{path}: is no readable zip archive: {error}") from None
-    with archive:
-        members = _images(archive)
-        annotations = read_annotations(raw)
-        unused = _rows_without_image(members, annotations)
-        shards = _planned(_splits(members, annotations.partition, params.seed), params)
-        blocks = _blocks(archive, members, shards, params)
-        try:
-            sums = _write_pixels(folder, shards, blocks, params.size, workers, path)
-        except BaseException:
-            _clear(folder)
-            raise
+    notes = _Notes()
+    try:
+        with archive:
+            members = _images(archive, notes)
+            images = len(members) + len(notes.bad)
+            annotations = read_annotations(raw)
+            unused = _rows_without_image(members, annotations)
+            planned = _planned(_splits(members, annotations, params), params)
+            blocks = _blocks(archive, members, planned, params)
+            results = ordered_map(
+                _squares,
+                blocks,
+                workers=workers,
+                scheduler=scheduler,
+                total=len(members),
+                label="prepare",
+                unit="images",
+                size=lambda block: len(block.names),
+            )
+            shards, sums = _write_pixels(folder, planned, results, params.size, notes)
+        notes.bad.sort()
+        _judge_bad(notes, shards, params, total=images, archive=path, report=report)
+    except BaseException:
+        _clear(folder)
+        raise
     _write_index(folder, shards, annotations)
     manifest = {
         "image_shape": [params.size, params.size, 3],
@@ -121,6 +175,8 @@ def write_shards(raw: Path, folder: Path, *, params: PrepareParams, workers: int
         "splits": _summary(shards, sums),
         "source": source,
         "rows_without_image": unused,
+        "converted": {kind: notes.converted[kind] for kind in CONVERSIONS if notes.converted[kind]},
+        "skipped": [{"file_name": name, "reason": reason} for name, reason in notes.bad],
         # What decides the pixels beside the code and the parameters.
         "versions": {
             "pillow": PIL.__version__,
@@ -131,24 +187,32 @@ def write_shards(raw: Path, folder: Path, *, params: PrepareParams, workers: int
     write_json(folder / MANIFEST_FILE, manifest)
 
 
-def drawn_split(name: str, seed: int) -> str:
-    """Return the split of an image for which no partition file speaks.
+def drawn_split(
+    key: str, seed: int, *, validation: float = _VALIDATION, test: float = _TEST
+) -> str:
+    """Return the split into which an image is drawn, or a person with all images.
 
-    It is drawn from a hash of seed and name alone, so other images do not move it; each split's
-    probability is its share of CelebA's 202,599 images.
+    It is drawn from a hash of seed and key alone, so others do not move it.
+
+    Args:
+        key: the image's name, or the person's number.
+        seed: another one, another split.
+        validation: probability of validation; by default its share of CelebA's 202,599 images.
+        test: probability of test; the rest is train.
     """
-    draw = int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big")
-    place = draw * sum(OFFICIAL_SPLIT) >> 64
-    for split, images in zip(SPLITS, OFFICIAL_SPLIT, strict=True):
-        if place < images:
-            return split
-        place -= images
-    raise AssertionError("a draw lies below the sum of the splits")
+    place = _draw(key, seed) / 2**64
+    if place < 1 - validation - test:
+        return SPLITS[0]
+    return SPLITS[1] if place < 1 - test else SPLITS[2]
+
+
+def _draw(key: str, seed: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8], "big")
 
 
 def _clear(folder: Path) -> None:
     # The manifest goes first: it is what says that the others are whole.
-    for pattern in (MANIFEST_FILE, INDEX_FILE, "*-?????-of-?????.npy"):
+    for pattern in (MANIFEST_FILE, INDEX_FILE, "*-?????-of-?????.npy", ".part.*"):
         for path in folder.glob(pattern):
             with suppress(FileNotFoundError):
                 path.unlink()
@@ -166,21 +230,35 @@ def _source(raw: Path) -> dict[str, Any]:
     return {key: value for key, value in source.items() if key != "path"}
 
 
-def _images(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the image members by name, sorted; names are relative to their common folder."""
-    infos = [info for info in archive.infolist() if is_image(info.filename)]
-    if not infos:
-        raise UserError(f"{archive.filename}: holds no images")
+def _images(archive: zipfile.ZipFile, notes: _Notes) -> dict[str, zipfile.ZipInfo]:
+    """Return the image members by name, sorted; names are relative to their common folder.
+
+    Members whose name leads outside or occurs more than once are noted as bad and left out.
+    """
+    infos = []
+    for info in archive.infolist():
+        if is_image(info.filename):
+            if _OUTSIDE.match(info.filename):
+                notes.bad.append((info.filename, "its name leads out of the archive"))
+            else:
+                infos.append(info)
     parents = [info.filename.split("/")[:-1] for info in infos]
     # The first and the last in order have in common what all have in common.
-    pairs = zip(min(parents), max(parents), strict=False)
+    pairs = zip(min(parents, default=[]), max(parents, default=[]), strict=False)
     depth = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
     members: dict[str, zipfile.ZipInfo] = {}
+    times: Counter[str] = Counter()
     for info in infos:
         name = "/".join(info.filename.split("/")[depth:])
-        if name in members:
-            raise UserError(f"{archive.filename}: holds {info.filename} twice")
         members[name] = info
+        times[name] += 1
+    for name, count in times.items():
+        if count > 1:
+            del members[name]
+            notes.bad.append((name, f"is {count} times in the archive"))
+    if not members:
+        reasons = ": " + _listed(notes.bad) if notes.bad else ""
+        raise UserError(f"{archive.filename}: holds no images{reasons}")
     return dict(sorted(members.items()))
 
 
@@ -204,23 +282,74 @@ def _rows_without_image(members: Mapping[str, Any], annotations: Annotations) ->
 
 
 def _splits(
-    members: Iterable[str], partition: Mapping[str, int] | None, seed: int
+    members: Sequence[str] | Mapping[str, Any], annotations: Annotations, params: PrepareParams
 ) -> dict[str, list[str]]:
+    """Return the names of each split, in the order of `members`."""
+    given = params.split == "given" and annotations.partition is not None
+    if given:
+        partition = annotations.partition or {}
+        split_of = {name: SPLITS[partition[name]] for name in members}
+    else:
+        split_of = _drawn_splits(_groups(members, annotations, params), len(members), params)
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for name in members:
-        split = drawn_split(name, seed) if partition is None else SPLITS[partition[name]]
-        splits[split].append(name)
+        splits[split_of[name]].append(name)
     for split, names in splits.items():
         if not names:
             counts = ", ".join(f"{len(names)} {split}" for split, names in splits.items())
             reason = (
-                "as drawn from prepare.seed and the file names; bring more images, or a partition "
-                "file"
-                if partition is None
-                else "by the partition file; each split needs an image"
+                "by the partition file; each split needs an image, prepare.split=drawn draws them"
+                if given
+                else "as drawn from prepare.seed; change prepare.validation or prepare.test, bring "
+                "more images, or a partition file"
             )
             raise UserError(f"no image is in the split {split} ({counts}, {reason})")
     return splits
+
+
+def _groups(
+    members: Iterable[str], annotations: Annotations, params: PrepareParams
+) -> dict[str, list[str]]:
+    """Return the names that are drawn together, by what they are drawn by."""
+    if params.split_by == "image":
+        return {name: [name] for name in members}
+    if annotations.identity is None:
+        raise UserError(
+            f"prepare.split_by is identity, but the source brought no {IDENTITY_FILE}: bring one, "
+            "or set prepare.split_by=image"
+        )
+    people: defaultdict[str, list[str]] = defaultdict(list)
+    for name in members:
+        people[str(annotations.identity[name])].append(name)
+    return people
+
+
+def _drawn_splits(
+    groups: Mapping[str, list[str]], images: int, params: PrepareParams
+) -> dict[str, str]:
+    """Return the split of each image; the images of a group stay together."""
+    validation, test = params.validation, params.test
+    if isinstance(validation, int) and isinstance(test, int):
+        if validation + test >= images:
+            raise UserError(
+                f"prepare.validation + prepare.test = {validation + test} images, but there are "
+                f"{images}: their sum must be smaller, train is the rest"
+            )
+        # The same order as by fractions: who draws highest is in test, then comes validation.
+        order = sorted(groups, key=lambda key: (_draw(key, params.seed), key), reverse=True)
+        splits = {}
+        taken = 0
+        for key in order:
+            train_begins = taken >= test + validation
+            splits[key] = "train" if train_begins else "validation" if taken >= test else "test"
+            taken += len(groups[key])
+    elif validation is None or test is None:
+        splits = {key: drawn_split(key, params.seed) for key in groups}
+    else:
+        splits = {
+            key: drawn_split(key, params.seed, validation=validation, test=test) for key in groups
+        }
+    return {name: splits[key] for key, names in groups.items() for name in names}
 
 
 def _planned(splits: Mapping[str, Sequence[str]], params: PrepareParams) -> list[_Shard]:
@@ -276,65 +405,87 @@ def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | BadImag
 
 def _squares(block: _Block) -> _Squares:
     """Decode and resize the images of a block; runs in a worker process."""
-    pixels = np.zeros((len(block.names), block.size, block.size, 3), np.uint8)
-    bad = []
-    for row, (name, content) in enumerate(zip(block.names, block.contents, strict=True)):
+    names, pixels, bad = [], [], []
+    converted: Counter[str] = Counter()
+    for name, content in zip(block.names, block.contents, strict=True):
         try:
             if isinstance(content, BadImage):
                 raise content
-            pixels[row] = to_square(content, size=block.size, crop=block.crop, filter=block.filter)
+            image, conversions = decode(content)
         except BadImage as error:
-            bad.append(f"{name} ({error})")
-    return _Squares(block.shard, pixels, tuple(bad))
+            bad.append((name, str(error)))
+            continue
+        square = cut_square(image, size=block.size, crop=block.crop, filter=block.filter)
+        names.append(name)
+        pixels.append(square.tobytes())
+        converted.update(conversions)
+    return _Squares(block.shard, tuple(names), tuple(pixels), tuple(bad), converted)
 
 
 def _write_pixels(
     folder: Path,
-    shards: Sequence[_Shard],
-    blocks: Iterator[_Block],
+    planned: Iterable[_Shard],
+    results: Iterable[_Squares],
     size: int,
-    workers: int | None,
-    archive: Path,
-) -> dict[str, str]:
-    """Write the shards and return the sha256 of each by its name."""
-    images = {shard.file: len(shard.names) for shard in shards}
-    total = sum(images.values())
-    results = ordered_map(
-        _squares,
-        blocks,
-        workers=workers,
-        total=total,
-        label="prepare",
-        unit="images",
-        size=lambda block: len(block.names),
-    )
-    bad: list[str] = []
-    sums = {}
-    for file, squares in groupby(results, key=lambda result: result.shard):
-        with atomic_path(folder / file) as temporary, temporary.open("wb") as out:
-            sums[file] = _write_npy(out, (images[file], size, size, 3), squares, bad)
-    if bad:
-        raise UserError(
-            f"{archive}: {len(bad)} of {total} images cannot be used: {_first_few(bad)}"
-        )
-    return sums
+    notes: _Notes,
+) -> tuple[list[_Shard], dict[str, str]]:
+    """Write the shards; return them with the images that are in them, and the sha256 of each."""
+    shards, sums = [], {}
+    of_file = groupby(results, key=lambda result: result.shard)
+    for shard, (_, squares) in zip(planned, of_file, strict=True):
+        names: list[str] = []
+        with atomic_path(folder / shard.file) as temporary:
+            with temporary.open("wb") as out:
+                _write_header(out, (len(shard.names), size, size, 3))
+                for result in squares:
+                    out.writelines(result.pixels)
+                    names.extend(result.names)
+                    notes.bad.extend(result.bad)
+                    notes.converted.update(result.converted)
+                # As long as the first one: NumPy leaves room for any number of rows.
+                out.seek(0)
+                _write_header(out, (len(names), size, size, 3))
+            sums[shard.file] = sha256_of(temporary)
+        if names:
+            shards.append(replace(shard, names=tuple(names)))
+        else:
+            (folder / shard.file).unlink()
+    return shards, sums
 
 
-def _write_npy(
-    out: BinaryIO, shape: tuple[int, ...], squares: Iterable[_Squares], bad: list[str]
-) -> str:
-    """Write an array block by block in the format of np.save, and return the file's sha256."""
-    header = io.BytesIO()
+def _write_header(out: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(
-        header, {"descr": "|u1", "fortran_order": False, "shape": shape}
+        out, {"descr": "|u1", "fortran_order": False, "shape": shape}
     )
-    digest = hashlib.sha256(header.getvalue())
-    out.write(header.getvalue())
-    for result in squares:
-        bad.extend(result.bad)
-        digest.update(result.pixels.data)
-        out.write(result.pixels.data)
-    return digest.hexdigest()
+
+
+def _judge_bad(
+    notes: _Notes,
+    shards: Iterable[_Shard],
+    params: PrepareParams,
+    *,
+    total: int,
+    archive: Path,
+    report: Path,
+) -> None:
+    """Refuse bad images where they are not to be skipped, and splits that have no others."""
+    if not notes.bad:
+        return
+    found = f"{len(notes.bad)} of {total} images"
+    few = _listed(notes.bad)
+    if params.on_bad_image == "fail":
+        write_text(report, "".join(f"{name}\t{reason}\n" for name, reason in notes.bad))
+        raise UserError(
+            f"{archive}: {found} cannot be used, {report} lists all, prepare.on_bad_image=skip "
+            f"leaves them out: {few}"
+        )
+    for split in SPLITS:
+        if not any(shard.split == split for shard in shards):
+            raise UserError(
+                f"{archive}: all images of the split {split} are among the {found}"
+                f" that cannot be used: {few}"
+            )
+    tqdm.write(f"{found} cannot be used and are left out: {few}", file=sys.stderr)
 
 
 def _write_index(folder: Path, shards: Iterable[_Shard], annotations: Annotations) -> None:
@@ -371,6 +522,10 @@ def _summary(shards: Sequence[_Shard], sums: Mapping[str, str]) -> dict[str, Any
             ],
         }
     return summary
+
+
+def _listed(bad: Iterable[tuple[str, str]]) -> str:
+    return _first_few([f"{name} ({reason})" for name, reason in bad])
 
 
 def _first_few(items: Sequence[str]) -> str:

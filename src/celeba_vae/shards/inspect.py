@@ -1,0 +1,265 @@
+"""Say what is in the shards, show some of it, and find what is damaged."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from celeba_vae.errors import UserError
+from celeba_vae.figures.grids import Pixels, labelled_grid
+from celeba_vae.files import sha256_of
+from celeba_vae.progress import progress_bar
+from celeba_vae.shards.read import INDEX_FILE, MANIFEST_FILE, open_split, read_manifest
+
+# Of each split, so many images are on the contact sheet.
+SHEET_ROWS, SHEET_COLUMNS = 3, 12
+
+_MEND = "run `dvc repro --force prepare`"
+
+# Images of which the pixels are counted at a time: a few megabytes.
+_BLOCK = 128
+
+_LEVELS = np.arange(256.0)
+
+# Of an attribute's name, in the table.
+_NAME_WIDTH = 20
+
+
+def summarize(folder: Path) -> dict[str, Any]:
+    """Return what is in the shards of `folder`, as plain values that JSON holds.
+
+    Every pixel and the whole index are read once, in little memory.
+
+    Returns:
+        `source`, `image_shape`, `crop` and `filter` as in the manifest, and for each split
+        `images`, `shards`, `bytes` (of pixels), `channel_mean` and `channel_std` (of R, G, B, in
+        grey levels from 0 to 255; exact) and `attributes` (the share of the images that have it,
+        by its name; empty where none is known).
+
+    Raises:
+        UserError: manifest, index or a shard is missing or not what `write_shards` leaves.
+    """
+    manifest = read_manifest(folder)
+    splits = {name: open_split(folder, name) for name in manifest["splits"]}
+    attributes = _attributes(folder / INDEX_FILE, list(splits))
+    total = sum(map(len, splits.values()))
+    described: dict[str, Any] = {}
+    with progress_bar(total, label="inspect", unit="images") as bar:
+        for name, split in splits.items():
+            counts = np.zeros((3, 256), np.int64)
+            for shard in split.shards:
+                for start in range(0, len(shard), _BLOCK):
+                    block = shard[start : start + _BLOCK]
+                    counts += _histogram(block)
+                    bar.update(len(block))
+            mean, std = _moments(counts)
+            described[name] = {
+                "images": len(split),
+                "shards": len(split.shards),
+                "bytes": sum(shard.nbytes for shard in split.shards),
+                "channel_mean": mean.tolist(),
+                "channel_std": std.tolist(),
+                "attributes": attributes[name],
+            }
+    kept = {key: manifest.get(key) for key in ("source", "image_shape", "crop", "filter")}
+    return {**kept, "splits": described}
+
+
+def describe(report: Mapping[str, Any]) -> str:
+    """Return what `summarize` returns as text of at most 100 columns."""
+    splits = report["splits"]
+    height, width, channels = report["image_shape"]
+    crop = "whole frame" if report["crop"] is None else f"crop {report['crop']} pixels"
+    source = (report["source"] or {}).get("source", "unknown")
+    lines = [
+        f"source {source}, images {height} x {width} x {channels}, {crop}, "
+        f"filter {report['filter']}",
+        "",
+        f"{'':<12}{'images':>9}{'shards':>8}{'MB':>9}"
+        f"{'mean of R':>13}{'G':>7}{'B':>7}{'deviation of R':>18}{'G':>7}{'B':>7}",
+    ]
+    for name, split in splits.items():
+        mean, std = split["channel_mean"], split["channel_std"]
+        lines.append(
+            f"{name:<12}{split['images']:>9,}{split['shards']:>8}{split['bytes'] / 1e6:>9,.1f}"
+            f"{mean[0]:>13.2f}{mean[1]:>7.2f}{mean[2]:>7.2f}"
+            f"{std[0]:>18.2f}{std[1]:>7.2f}{std[2]:>7.2f}"
+        )
+    lines += ["", *_attribute_lines(splits)]
+    return "\n".join(lines)
+
+
+def contact_sheet(folder: Path, *, seed: int) -> Pixels:
+    """Return images of every split, drawn without repetition, as one picture with labels.
+
+    Args:
+        folder: of the shards.
+        seed: of the choice; a split's images do not depend on the other splits.
+
+    Returns:
+        uint8 (height, width, 3): `SHEET_ROWS` rows of `SHEET_COLUMNS` images for each split.
+    """
+    manifest = read_manifest(folder)
+    places = SHEET_ROWS * SHEET_COLUMNS
+    sheet = []
+    labels: list[str] = []
+    for number, name in enumerate(manifest["splits"]):
+        split = open_split(folder, name)
+        generator = np.random.default_rng((seed, number))
+        rows = np.sort(generator.choice(len(split), min(places, len(split)), replace=False))
+        white = np.full((places - len(rows), *split.image_shape), 255, np.uint8)
+        sheet += [split.take(rows), white]
+        labels += [name if row == 0 else "" for row in range(SHEET_ROWS)]
+    return labelled_grid(np.concatenate(sheet), columns=SHEET_COLUMNS, labels=labels)
+
+
+def check_shards(folder: Path) -> None:
+    """Compare every shard with the manifest's sha256, and every count with the index.
+
+    Raises:
+        UserError: something differs; its one line names the first damaged shard, what is wrong
+            with it, and how many are damaged in all.
+    """
+    manifest = read_manifest(folder)
+    try:
+        listed = [
+            (split, shard["file"], shard["images"], shard["sha256"])
+            for split, content in manifest["splits"].items()
+            for shard in content["shards"]
+        ]
+        counts = {split: content["images"] for split, content in manifest["splits"].items()}
+    except (KeyError, TypeError):
+        raise UserError(
+            f"{folder / MANIFEST_FILE}: does not say images and sha256 of each shard; {_MEND}"
+        ) from None
+    indexed = _count_rows(folder / INDEX_FILE)
+    damage = []
+    with progress_bar(sum(counts.values()), label="verify", unit="images") as bar:
+        for split, file, images, sha256 in listed:
+            wrong = _damage(folder / file, sha256, images, indexed[split, file])
+            if wrong:
+                damage.append(f"{folder / file}: {wrong}")
+            bar.update(images)
+    if damage:
+        raise UserError(f"{damage[0]}; {len(damage)} of {len(listed)} shards are damaged; {_MEND}")
+    for split, images in counts.items():
+        found = sum(rows for (of, _), rows in indexed.items() if of == split)
+        if found != images:
+            raise UserError(
+                f"{folder / INDEX_FILE}: has {found} images of {split}, the manifest says "
+                f"{images}; {_MEND}"
+            )
+
+
+def _damage(path: Path, sha256: str, images: int, indexed: int) -> str:
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if found != sha256:
+        return f"its sha256 is {found[:12]}..., the manifest says {sha256[:12]}..."
+    if indexed != images:
+        return f"{INDEX_FILE} has {indexed} images in it, the manifest says {images}"
+    return ""
+
+
+def _rows(path: Path) -> Iterator[list[str]]:
+    """Yield the header of the index and then its rows, each as long as the header."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            table = csv.reader(file, strict=True)
+            header = next(table, [])
+            missing = [name for name in ("split", "shard", "identity") if name not in header]
+            if missing:
+                raise UserError(f"{path}: has no column {missing[0]}; {_MEND}")
+            yield header
+            for row in table:
+                if len(row) != len(header):
+                    raise UserError(
+                        f"{path}, line {table.line_num}: {len(row)} cells, the header has "
+                        f"{len(header)}; {_MEND}"
+                    )
+                yield row
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; {_MEND}") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read: {error}; {_MEND}") from None
+
+
+def _count_rows(path: Path) -> Counter[tuple[str, str]]:
+    """Return the number of images by split and shard."""
+    rows = _rows(path)
+    header = next(rows)
+    split, shard = header.index("split"), header.index("shard")
+    return Counter((row[split], row[shard]) for row in rows)
+
+
+def _attributes(path: Path, splits: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return the share of each split's images that have an attribute, where any is known."""
+    rows = _rows(path)
+    header = next(rows)
+    split = header.index("split")
+    first = header.index("identity") + 1
+    # Between the identity and the factors of drawn faces stand the attributes, as 1 and -1.
+    names = [name for name in header[first:] if not name.startswith("factor_")]
+    having = {name: Counter[str]() for name in splits}
+    known = {name: Counter[str]() for name in splits}
+    for row in rows:
+        if row[split] not in known:
+            raise UserError(
+                f"{path}: has images of a split {row[split]}, which the manifest does not know; "
+                f"{_MEND}"
+            )
+        cells = dict(zip(names, row[first:], strict=False))
+        known[row[split]].update(name for name, cell in cells.items() if cell)
+        having[row[split]].update(name for name, cell in cells.items() if cell == "1")
+    return {
+        of: {name: having[of][name] / known[of][name] for name in names if known[of][name]}
+        for of in splits
+    }
+
+
+def _histogram(images: np.ndarray) -> np.ndarray:
+    """Count the grey levels of uint8 (n, height, width, 3): int64 (3, 256)."""
+    _, _, width, channels = images.shape
+    # Pillow counts an order of magnitude faster than NumPy.
+    picture = Image.fromarray(images.reshape(-1, width, channels))
+    return np.array(picture.histogram(), np.int64).reshape(channels, -1)
+
+
+def _moments(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and deviation, float64 (3,) each, of grey levels counted as (3, 256)."""
+    pixels = counts.sum(axis=1)
+    mean = counts @ _LEVELS / pixels
+    squares = (_LEVELS - mean[:, None]) ** 2
+    return mean, np.sqrt((counts * squares).sum(axis=1) / pixels)
+
+
+def _attribute_lines(splits: Mapping[str, Any]) -> list[str]:
+    names = list(dict.fromkeys(name for split in splits.values() for name in split["attributes"]))
+    if not names:
+        return ["attributes: none known"]
+
+    widths = [max(8, len(name) + 1) for name in splits]
+
+    def line(name: str, cells: Iterable[str]) -> str:
+        cut = f"{name[: _NAME_WIDTH - 1]:<{_NAME_WIDTH}}"
+        return cut + "".join(map(str.rjust, cells, widths))
+
+    def shares(name: str) -> Iterator[str]:
+        for split in splits.values():
+            share = split["attributes"].get(name)
+            yield "-" if share is None else f"{100 * share:.1f}"
+
+    # Two columns, each read downwards: 40 names in 20 lines.
+    half = -(-len(names) // 2)
+    heading = line("", splits)
+    cells = [*(line(name, shares(name)) for name in names), ""]
+    rows = [(heading, heading), *zip(cells[:half], cells[half : 2 * half], strict=True)]
+    return ["images with an attribute, in per cent"] + [
+        f"{left}     {right}".rstrip() for left, right in rows
+    ]
