@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,3 +72,16 @@ def set_params(project: Path, *overrides: str) -> None:
     from dvc.utils.hydra import apply_overrides
 
     apply_overrides(project / "params.yaml", list(overrides))
+
+
+def slow_square(number: int) -> int:
+    """A task of which the later ones may be done first."""
+    time.sleep(0.02 * (number % 3))
+    return number * number
+
+
+def fail_at_three(number: int) -> int:
+    """A task that fails for one number."""
+    if number == 3:
+        raise ValueError("three")
+    return number

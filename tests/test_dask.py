@@ -24,24 +24,13 @@ from celeba_vae.faces.synthetic import write_dataset
 from celeba_vae.params import load_params
 from celeba_vae.pool import ordered_map
 from celeba_vae.shards.write import write_shards
-from tests.support import ROOT, run
+from tests.support import ROOT, fail_at_three, run, slow_square
 
 # Schedulers and workers are processes of their own; starting them takes most of a minute.
 pytestmark = pytest.mark.slow
 
 PREPARE = load_params(ROOT / "params.yaml", ["prepare.size=32", "prepare.shard_images=20"]).prepare
 PATHS = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
-
-
-def slow_square(number: int) -> int:
-    time.sleep(0.02 * (number % 3))
-    return number * number
-
-
-def fail_at_three(number: int) -> int:
-    if number == 3:
-        raise ValueError("three")
-    return number
 
 
 def die(number: int) -> int:

@@ -11,18 +11,7 @@ import pytest
 
 from celeba_vae.errors import UserError
 from celeba_vae.pool import available_workers, ordered_map
-from tests.support import ROOT
-
-
-def slow_square(number: int) -> int:
-    time.sleep(0.02 * (number % 3))
-    return number * number
-
-
-def fail_at_three(number: int) -> int:
-    if number == 3:
-        raise ValueError("three")
-    return number
+from tests.support import ROOT, fail_at_three, slow_square
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -16,13 +16,19 @@ if TYPE_CHECKING:  # NumPy and the model are loaded by the commands that need th
 
 _EXISTING_FILE = click.Path(path_type=Path, dir_okay=False)
 
-model_option = click.option(
-    "--model",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data/model"),
-    show_default=True,
-    help="Folder of the trained model.",
-)
+
+def folder_option(name: str, default: str, description: str) -> Any:
+    """Return the option that names a folder to read."""
+    return click.option(
+        name,
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path(default),
+        show_default=True,
+        help=description,
+    )
+
+
+model_option = folder_option("--model", "data/model", "Folder of the trained model.")
 
 
 def out_option(default: str) -> Any:
@@ -105,13 +111,7 @@ def parameters(overrides: tuple[str, ...], as_json: bool) -> None:
     help="Draw z-points from N(0, I), or from the Gaussian fitted to the z-points of the "
     "training images.",
 )
-@click.option(
-    "--zpoints",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data/zpoints"),
-    show_default=True,
-    help="Folder with the fitted Gaussian.",
-)
+@folder_option("--zpoints", "data/zpoints", "Folder with the fitted Gaussian.")
 @out_option("sample.png")
 def sample(
     model: Path, rows: int, columns: int, seed: int, sampler: str, zpoints: Path, out: Path
@@ -173,13 +173,7 @@ def morph(photo_a: Path, photo_b: Path, steps: int, model: Path, out: Path) -> N
 
 
 @cli.command()
-@click.option(
-    "--shards",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data/shards"),
-    show_default=True,
-    help="Folder of the shards.",
-)
+@folder_option("--shards", "data/shards", "Folder of the shards.")
 @out_option("contact_sheet.png")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)
 @click.option("--verify", is_flag=True, help="First check every shard against the manifest.")

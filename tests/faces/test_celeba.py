@@ -45,13 +45,6 @@ except UserError as error:
 """
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-
-
 def the_files(*servers: MisbehavingServer) -> list[OfficialFile]:
     return [
         OfficialFile(

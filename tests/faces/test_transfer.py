@@ -64,13 +64,6 @@ except UserError as error:
 """
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-
-
 def the_file(*servers: MisbehavingServer, content: bytes = CONTENT) -> OfficialFile:
     routes = tuple(
         Mirror(f"mirror {number}", server.url("faces.zip"))
