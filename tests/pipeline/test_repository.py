@@ -14,7 +14,7 @@ PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 def test_every_stage_is_described_and_names_its_own_source() -> None:
     for name, stage in PIPELINE["stages"].items():
         assert stage["desc"]
-        assert stage["cmd"] == f"PYTHONPATH=src python -m stages.{name}"
+        assert stage["cmd"] == f"exec env PYTHONPATH=src python -m stages.{name}"
         assert (ROOT / f"stages/{name}.py").read_text().count("\n") <= 45
 
 
