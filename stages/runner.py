@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+import yaml
+
 import celeba_vae
 from celeba_vae.errors import UserError
+from celeba_vae.files import sha256_of
 from celeba_vae.params import Params, load_params
 from celeba_vae.processes import die_with_parent
 
@@ -21,21 +24,64 @@ def run(stage: Callable[[Params], None]) -> None:
 
     A user's mistake, a full disk or a folder that cannot be written ends with one line and status
     1, Ctrl-C and SIGTERM with status 130 and 143: DVC would take a stage that ends with 0 for
-    finished. A stage whose DVC is killed dies with it.
+    finished. A stage whose DVC is killed dies with it. DVC notes code and parameters when a stage
+    has ended; so a stage during which they were edited ends with an error.
     """
     die_with_parent(os.getppid())
     signal.signal(signal.SIGTERM, _terminate)
     try:
         _check_own_code()
-        stage(load_params())
+        params = load_params()
+        code = {name: sha256_of(Path(name)) for name in _source_files()}
+        stage(params)
+        _check_unedited(stage.__name__, params, code)
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         sys.exit(f"error: {place}{error.strerror or error}")
     except KeyboardInterrupt:
-        print("interrupted: nothing of this stage was kept", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+
+
+def loaded_code() -> dict[str, str]:
+    """Return the sha256 of each of the project's source files that is imported, by name.
+
+    Without params.py, which checks values and makes none.
+    """
+    return {name: sha256_of(Path(name)) for name in _imported() if not name.endswith("/params.py")}
+
+
+def _imported() -> list[str]:
+    files = {
+        Path(str(module.__file__)).resolve()
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] in ("celeba_vae", "stages", "__main__")
+        and getattr(module, "__file__", None)
+    }
+    return [name for name in _source_files() if Path(name).resolve() in files]
+
+
+def _source_files() -> list[str]:
+    return sorted(str(path) for top in ("src", "stages") for path in Path(top).rglob("*.py"))
+
+
+def _check_unedited(stage: str, params: Params, code: dict[str, str]) -> None:
+    """Raise UserError if what DVC will note of this run is not what it ran with."""
+    for name in _imported():
+        if code.get(name) != sha256_of(Path(name)):
+            raise UserError(
+                f"{name} was edited while {stage} ran: DVC would note the new code for what the "
+                "old one made; run it again"
+            )
+    now = load_params()
+    for group in yaml.safe_load(Path("dvc.yaml").read_text())["stages"][stage]["params"]:
+        if getattr(now, group) != getattr(params, group):
+            raise UserError(
+                f"params.yaml: {group} was edited while {stage} ran: DVC would note the new values "
+                "for what the old ones made; run it again"
+            )
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

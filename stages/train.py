@@ -1,7 +1,7 @@
 """Stage `train`: fit the VAE to the training shards."""
 
 from celeba_vae.params import Params
-from stages.runner import METRICS, MODEL, SHARDS, run
+from stages.runner import METRICS, MODEL, SHARDS, loaded_code, run
 
 
 def train(params: Params) -> None:
@@ -10,8 +10,10 @@ def train(params: Params) -> None:
 
     configure_tensorflow(params.threads)
 
+    from celeba_vae.machine import note_differences
     from celeba_vae.training.run import train_model
 
+    note_differences(params.threads)
     train_model(
         SHARDS,
         MODEL,
@@ -19,6 +21,8 @@ def train(params: Params) -> None:
         model=params.model,
         train=params.train,
         threads=params.threads,
+        run=params.run,
+        code=loaded_code(),
     )
 
 

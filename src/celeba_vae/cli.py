@@ -195,6 +195,34 @@ def inspect(shards: Path, out: Path, seed: int, verify: bool, as_json: bool) -> 
 
 
 @cli.command()
+@click.option("--record", is_flag=True, help="Write this machine to data/machine.json.")
+def machine(record: bool) -> None:
+    """Say in what this machine differs from the one that made dvc.lock.
+
+    Parameters, data and code decide the results; versions, instructions of the processor and
+    device decide their last bits. Whoever commits a new dvc.lock runs this with --record.
+    """
+    from celeba_vae.files import write_json
+    from celeba_vae.machine import MACHINE_FILE, describe_machine, differences, read_machine
+    from celeba_vae.params import load_params
+    from celeba_vae.training.determinism import configure_tensorflow
+
+    threads = load_params().threads
+    configure_tensorflow(threads)
+    here = describe_machine(threads)
+    if record:
+        write_json(MACHINE_FILE, here)
+        click.echo(f"wrote {MACHINE_FILE}")
+        return
+    click.echo(json.dumps(here, indent=2))
+    differing = differences(read_machine(), here)
+    for line in differing:
+        click.echo(f"differs: {line}")
+    if not differing:
+        click.echo(f"the same as in {MACHINE_FILE}: the same bytes can be expected")
+
+
+@cli.command()
 def summary() -> None:
     """Say where the pictures and figures of the last run are, with the few that matter."""
     metrics = {}

@@ -184,9 +184,43 @@ class TrainParams(_Group):
     epochs: Count
     batch_size: Count
     learning_rate: Annotated[Number, Field(gt=0, le=1e6)]
+    learning_rate_schedule: Literal["constant", "cosine", "exponential"]
+    learning_rate_decay: Annotated[Number, Field(gt=0, le=1)] | None
     loss: Literal["bernoulli", "gaussian"]
     kl_weight: Annotated[Number, Field(ge=0, le=1e6)]
+    kl_schedule: Literal["constant", "linear", "cyclical"]
+    kl_schedule_epochs: Count | None
+    clip_norm: Annotated[Number, Field(gt=0)] | None
+    ema: Annotated[Number, Field(gt=0, lt=1)] | None
+    select: Literal["last", "best"]
+    early_stopping: Count | None
     seed: Seed
+
+    @model_validator(mode="after")
+    def _schedules_have_what_they_need(self) -> "TrainParams":
+        for schedule, value, key, needing in (
+            (
+                self.learning_rate_schedule,
+                self.learning_rate_decay,
+                "learning_rate_decay",
+                ("exponential",),
+            ),
+            (
+                self.kl_schedule,
+                self.kl_schedule_epochs,
+                "kl_schedule_epochs",
+                ("linear", "cyclical"),
+            ),
+        ):
+            needed = schedule in needing
+            if needed and value is None:
+                raise ValueError(f"train.{key} is empty, but the schedule {schedule} needs it")
+            if not needed and value is not None:
+                raise ValueError(
+                    f"train.{key} = {value} is given, but the schedule {schedule} does not use it: "
+                    f"leave it empty, or choose the schedule {' or '.join(needing)}"
+                )
+        return self
 
 
 class ZpointsParams(_Group):
@@ -211,6 +245,9 @@ class RunParams(_Group):
 
     workers: Annotated[int, Field(ge=1, le=1024)] | None
     scheduler: str | None
+    checkpoint_steps: Count
+    states_gb: Annotated[Number, Field(ge=0)]
+    tensorboard: bool
 
     @model_validator(mode="after")
     def _scheduler_is_an_address(self) -> "RunParams":

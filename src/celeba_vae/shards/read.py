@@ -21,6 +21,7 @@ _MEND = "run `dvc repro prepare`"
 class _Shard(BaseModel):
     file: str
     images: Annotated[int, Field(ge=1)]
+    sha256: str
 
 
 class _Shards(BaseModel):
@@ -117,6 +118,12 @@ def open_split(folder: Path, split: str) -> Split:
     image_shape = manifest["image_shape"]
     shards = tuple(_mapped(folder / file, (images, *image_shape)) for file, images in listed)
     return Split(shards, np.cumsum([0] + [len(shard) for shard in shards]))
+
+
+def shard_sums(folder: Path, split: str) -> list[tuple[Path, str]]:
+    """Return each shard of a split with the sha256 that the manifest says it has."""
+    listed = read_manifest(folder)["splits"][split]["shards"]
+    return [(folder / shard["file"], shard["sha256"]) for shard in listed]
 
 
 def file_names(folder: Path, split: str) -> list[str]:

@@ -1,170 +1,325 @@
-"""The fit: epochs of steps, validation, history, and a grid of faces to watch."""
+"""The fit: epochs of steps, validation and history; it can stop and go on at any step."""
 
 import math
-from collections.abc import Callable
-from pathlib import Path
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from celeba_vae import feed
 from celeba_vae.errors import UserError
-from celeba_vae.figures.grids import image_grid, save_png
-from celeba_vae.model.vae import VAE, losses
+from celeba_vae.model.losses import bits_per_dimension
+from celeba_vae.model.vae import VAE
 from celeba_vae.params import TrainParams
 from celeba_vae.progress import progress_bar
 from celeba_vae.shards.read import Split
+from celeba_vae.training.interruption import StopRequest, stop_on_request
+from celeba_vae.training.schedules import best_epoch, ends_early, kl_weight_at, make_optimizer
+from celeba_vae.training.state import State
+from celeba_vae.training.steps import TERMS, Step, compile_steps
 
-TERMS = ("loss", "reconstruction", "kl")
-HISTORY_COLUMNS = ("epoch", *TERMS, *(f"val_{term}" for term in TERMS))
+_LOSSES = (*TERMS, "bits_per_dimension")
+HISTORY_COLUMNS = (
+    "epoch",
+    "learning_rate",
+    "kl_weight",
+    *_LOSSES,
+    "gradient_norm",
+    *(f"val_{term}" for term in _LOSSES),
+    "val_active_dimensions",
+)
 
-WATCH_ROWS, WATCH_COLUMNS = 4, 8
+# A dimension is active if mu varies more than this over the images (Burda et al. 2016).
+ACTIVE_VARIANCE = 0.01
 
 History = list[dict[str, float]]
-Step = Callable[[np.ndarray, np.ndarray], dict[str, Any]]
+
+
+@dataclass
+class _Means:
+    """Means over images, in double precision."""
+
+    sums: dict[str, float] = field(default_factory=dict)
+    images: int = 0
+
+    def add(self, terms: Mapping[str, float], images: int) -> None:
+        for term, value in terms.items():
+            self.sums[term] = self.sums.get(term, 0.0) + images * value
+        self.images += images
+
+    def values(self) -> dict[str, float]:
+        return {term: total / self.images for term, total in self.sums.items()}
+
+
+@dataclass
+class _Progress:
+    """Where the fit stands, apart from the variables of model and optimizer."""
+
+    epoch: int = 1
+    step: int = 0
+    means: _Means = field(default_factory=_Means)
+    history: History = field(default_factory=list)
+    kl_per_dimension: list[list[float]] = field(default_factory=list)
+    best: list[np.ndarray] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit leaves beside the weights.
+
+    Attributes:
+        history: one row an epoch: HISTORY_COLUMNS. Losses are means over the images in nats per
+            image; those of training were met during the epoch, while the weights changed.
+            `kl` is without, `kl_weighted` with the weight (and the free bits) that counts in
+            `loss`; `learning_rate` and `kl_weight` are those of the epoch's last step. Validation
+            always weighs the KL with train.kl_weight, so that its epochs compare.
+            `bits_per_dimension` is reconstruction + kl, the negative ELBO, see
+            `losses.bits_per_dimension`. `gradient_norm` is the mean length of the gradient.
+        kl_per_dimension: for each epoch the KL of each dimension on validation, in nats per image.
+        epoch: the epoch whose weights the model has.
+    """
+
+    history: History
+    kl_per_dimension: list[list[float]]
+    epoch: int
 
 
 def fit(
-    vae: VAE, train: Split, validation: Split, params: TrainParams, *, watch_folder: Path
-) -> History:
+    vae: VAE,
+    train: Split,
+    validation: Split,
+    params: TrainParams,
+    *,
+    checkpoint_steps: int,
+    state: State | None,
+    keep: Callable[[State], None],
+    check: Callable[[], None],
+    watch: Callable[[Mapping[str, float]], None],
+) -> Fitted:
     """Train `vae` in place.
+
+    Whether it starts afresh or goes on from any state of the same fit, on the same machine the
+    weights become the same bits.
 
     Args:
         vae: the model, with fresh weights.
         train: the training images.
         validation: the validation images.
         params: the training parameters.
-        watch_folder: where a grid of faces from the same z-points is left after every epoch.
+        checkpoint_steps: after how many steps `keep` is called, beside after every epoch.
+        state: where to go on; None starts afresh.
+        keep: is given the state, to keep it.
+        check: is called before images are read, and raises if they are not those of before:
+            reading a file that was cut short would kill the process.
+        watch: is called with each row of the history, while the model has the weights that were
+            validated.
 
     Returns:
-        One row an epoch: HISTORY_COLUMNS, losses in nats per image, means over the images. The
-        training losses are those met during the epoch, while the weights still changed.
+        The history; the model then has the weights that `params.select` names.
 
     Raises:
-        UserError: a loss that is not finite; says at which step, and what to try.
+        UserError: a loss or a gradient that is not finite; says at which step, and what to try.
+        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM came; the state was given to `keep`.
     """
-    train_step, validation_step = _compile_steps(vae, params)
-    z_dim = vae.decoder.input_shape[-1]
-    watched = feed.validation_noise((WATCH_ROWS * WATCH_COLUMNS, z_dim), seed=params.seed, index=0)
     batches = feed.batch_count(len(train), params.batch_size)
-    history: History = []
-    with progress_bar(params.epochs * batches, label="train", unit="steps") as bar:
-        for epoch in range(1, params.epochs + 1):
-            means = _Means()
+    optimizer = make_optimizer(params, steps_per_epoch=batches)
+    optimizer.build(vae.trainable_variables)
+    progress = _Progress() if state is None else _restore(state, vae, optimizer)
+    train_step, validation_step = compile_steps(vae, optimizer, params)
+    z_dim = vae.decoder.input_shape[-1]
+
+    def keep_state() -> None:
+        keep(_snapshot(progress, vae, optimizer))
+
+    def stop_if_asked(request: StopRequest) -> None:
+        if not request:
+            return
+        keep_state()
+        place = f"epoch {progress.epoch}, step {progress.step}"
+        print(f"saved at {place}; the same command goes on from there", file=sys.stderr)
+        request.obey()
+
+    done = (progress.epoch - 1) * batches + progress.step
+    with (
+        progress_bar(params.epochs * batches, label="train", unit="steps", done=done) as bar,
+        stop_on_request() as request,
+    ):
+        while not _is_done(progress, params):
+            epoch = progress.epoch
             order = feed.epoch_order(len(train), seed=params.seed, epoch=epoch)
-            for index in range(batches):
+            for index in range(progress.step, batches):
                 rows = feed.batch_rows(order, batch_size=params.batch_size, index=index)
                 noise = feed.noise((len(rows), z_dim), seed=params.seed, epoch=epoch, index=index)
-                terms = _as_floats(train_step(train.take(rows), noise))
-                _check_finite(terms, means.values(), epoch=epoch, step=index + 1)
-                means.add(terms, len(rows))
-                bar.set_postfix(
-                    {term: f"{terms[term]:.1f}" for term in TERMS} | {"epoch": epoch},
-                    refresh=False,
-                )
+                number = (epoch - 1) * batches + index
+                kl_weight = kl_weight_at(number, params, steps_per_epoch=batches)
+                check()
+                found = train_step(train.take(rows), noise, np.float32(kl_weight))
+                terms = {name: float(value) for name, value in found.items()}
+                _check_finite(terms, progress.means, epoch=epoch, step=index + 1)
+                progress.means.add(terms, len(rows))
+                progress.step = index + 1
+                shown = {term: f"{terms[term]:.1f}" for term in ("loss", "reconstruction", "kl")}
+                bar.set_postfix(shown | {"epoch": epoch}, refresh=False)
                 bar.update()
-            row = {"epoch": float(epoch), **means.values()}
-            row |= {
-                f"val_{term}": value
-                for term, value in _validate(validation_step, validation, params, z_dim).items()
-            }
-            history.append(row)
-            bar.write(_epoch_line(row, params.epochs))
-            _save_watched_grid(vae, watched, watch_folder / f"epoch-{epoch:03}.png")
-    return history
+                stop_if_asked(request)
+                if (number + 1) % checkpoint_steps == 0 and progress.step < batches:
+                    keep_state()
+            trained = None if params.ema is None else _take_average(vae, optimizer)
+            validated = _validate(validation_step, validation, params, z_dim, request, check)
+            if not request:
+                rates = {
+                    "learning_rate": float(optimizer.learning_rate),
+                    "kl_weight": kl_weight_at(epoch * batches - 1, params, steps_per_epoch=batches),
+                }
+                _end_epoch(progress, rates, validated, vae, params)
+                bar.write(_epoch_line(progress.history[-1], params.epochs))
+                watch(progress.history[-1])
+            if trained is not None:
+                _assign(vae.trainable_variables, trained)
+            stop_if_asked(request)
+            keep_state()
+    if params.ema is not None:
+        _take_average(vae, optimizer)
+    chosen = len(progress.history)
+    if params.select == "best":
+        _assign(vae.weights, progress.best)
+        chosen = best_epoch(_val_losses(progress))
+    return Fitted(progress.history, progress.kl_per_dimension, chosen)
 
 
-def _compile_steps(vae: VAE, params: TrainParams) -> tuple[Step, Step]:
-    optimizer = keras.optimizers.Adam(params.learning_rate)
-    optimizer.build(vae.trainable_variables)
-
-    def batch_losses(images: tf.Tensor, noise: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        return losses(
-            vae,
-            images,
-            noise,
-            loss=params.loss,
-            kl_weight=params.kl_weight,
-            training=training,
-        )
-
-    # One graph for whole and short batches.
-    signature = [
-        tf.TensorSpec((None, *vae.encoder.input_shape[1:]), tf.uint8),
-        tf.TensorSpec((None, *vae.decoder.input_shape[1:]), tf.float32),
-    ]
-
-    @tf.function(input_signature=signature)
-    def train_step(images: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            terms = batch_losses(images, noise, training=True)
-        gradients = tape.gradient(terms["loss"], vae.trainable_variables)
-        optimizer.apply(gradients)
-        return terms
-
-    @tf.function(input_signature=signature)
-    def validation_step(images: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
-        return batch_losses(images, noise, training=False)
-
-    return train_step, validation_step
-
-
-class _Means:
-    """Means of the loss terms over images, in double precision."""
-
-    def __init__(self) -> None:
-        self._sums = dict.fromkeys(TERMS, 0.0)
-        self._images = 0
-
-    def add(self, terms: dict[str, float], images: int) -> None:
-        for term in TERMS:
-            self._sums[term] += images * terms[term]
-        self._images += images
-
-    def values(self) -> dict[str, float]:
-        return {term: total / max(self._images, 1) for term, total in self._sums.items()}
-
-
-def _as_floats(terms: dict[str, Any]) -> dict[str, float]:
-    return {term: float(terms[term]) for term in TERMS}
-
-
-def _check_finite(
-    terms: dict[str, float], before: dict[str, float], *, epoch: int, step: int
-) -> None:
-    if all(math.isfinite(value) for value in terms.values()):
-        return
-    now = ", ".join(f"{term} {value:g}" for term, value in terms.items())
-    mean = ", ".join(f"{term} {value:g}" for term, value in before.items())
-    raise UserError(
-        f"train: the loss is not finite at epoch {epoch}, step {step}: {now} (means of the epoch "
-        f"before this step: {mean}); no model was written; try a smaller train.learning_rate"
+def _is_done(progress: _Progress, params: TrainParams) -> bool:
+    return progress.epoch > params.epochs or ends_early(
+        _val_losses(progress), params.early_stopping
     )
 
 
+def _val_losses(progress: _Progress) -> list[float]:
+    return [row["val_loss"] for row in progress.history]
+
+
+def _end_epoch(
+    progress: _Progress,
+    rates: Mapping[str, float],
+    validated: tuple[dict[str, float], np.ndarray],
+    vae: VAE,
+    params: TrainParams,
+) -> None:
+    """Add the epoch to the history, keep its weights if they are the best, begin the next."""
+    row, kl_per_dimension = validated
+    means = progress.means.values()
+    values = math.prod(vae.encoder.input_shape[1:])
+    density = params.loss == "gaussian"
+    for of in (means, row):
+        elbo = of["reconstruction"] + of["kl"]
+        of["bits_per_dimension"] = bits_per_dimension(elbo, values=values, density=density)
+    whole = {"epoch": float(progress.epoch), **rates, **means}
+    whole |= {f"val_{name}": value for name, value in row.items()}
+    progress.history.append({name: whole[name] for name in HISTORY_COLUMNS})
+    progress.kl_per_dimension.append(kl_per_dimension.tolist())
+    if params.select == "best" and best_epoch(_val_losses(progress)) == progress.epoch:
+        progress.best = _values(vae.weights)
+    progress.epoch += 1
+    progress.step = 0
+    progress.means = _Means()
+
+
 def _validate(
-    validation_step: Step, validation: Split, params: TrainParams, z_dim: int
-) -> dict[str, float]:
+    validation_step: Step,
+    validation: Split,
+    params: TrainParams,
+    z_dim: int,
+    request: StopRequest,
+    check: Callable[[], None],
+) -> tuple[dict[str, float], np.ndarray]:
+    """Return the validation's part of the history's row and the KL of each dimension.
+
+    It breaks off, and what it returns is worth nothing, when the process is asked to stop.
+    """
     means = _Means()
+    kl, mu, squares = np.zeros((3, z_dim))
     order = np.arange(len(validation))
+    kl_weight = np.float32(params.kl_weight)
     for index in range(feed.batch_count(len(validation), params.batch_size)):
+        if request:
+            break
         rows = feed.batch_rows(order, batch_size=params.batch_size, index=index)
         noise = feed.validation_noise((len(rows), z_dim), seed=params.seed, index=index)
-        means.add(_as_floats(validation_step(validation.take(rows), noise)), len(rows))
-    return means.values()
+        check()
+        found = validation_step(validation.take(rows), noise, kl_weight)
+        means.add({term: float(found[term]) for term in TERMS}, len(rows))
+        kl += len(rows) * np.asarray(found["kl_per_dimension"], np.float64)
+        of_batch = np.asarray(found["mu"], np.float64)
+        mu += of_batch.sum(axis=0)
+        squares += np.square(of_batch).sum(axis=0)
+    images = max(means.images, 1)
+    variance = squares / images - np.square(mu / images)
+    active = float((variance > ACTIVE_VARIANCE).sum())
+    return means.values() | {"active_dimensions": active}, kl / images
 
 
-def _epoch_line(row: dict[str, float], epochs: int) -> str:
+def _snapshot(progress: _Progress, vae: VAE, optimizer: Any) -> State:
+    notes = {
+        "sums": progress.means.sums,
+        "images": progress.means.images,
+        "history": progress.history,
+        "kl_per_dimension": progress.kl_per_dimension,
+    }
+    arrays = {
+        "weights": _values(vae.weights),
+        "optimizer": _values(optimizer.variables),
+        "best": progress.best,
+    }
+    return State(epoch=progress.epoch, step=progress.step, notes=notes, arrays=arrays)
+
+
+def _restore(state: State, vae: VAE, optimizer: Any) -> _Progress:
+    _assign(vae.weights, state.arrays["weights"])
+    _assign(optimizer.variables, state.arrays["optimizer"])
+    return _Progress(
+        epoch=state.epoch,
+        step=state.step,
+        means=_Means(state.notes["sums"], state.notes["images"]),
+        history=state.notes["history"],
+        kl_per_dimension=state.notes["kl_per_dimension"],
+        best=state.arrays.get("best", []),
+    )
+
+
+def _take_average(vae: VAE, optimizer: Any) -> list[np.ndarray]:
+    """Give the model the optimizer's averages of its weights and return what it had."""
+    trained = _values(vae.trainable_variables)
+    optimizer.finalize_variable_values(vae.trainable_variables)
+    return trained
+
+
+def _values(variables: list[Any]) -> list[np.ndarray]:
+    return [np.array(variable) for variable in variables]
+
+
+def _assign(variables: list[Any], values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _check_finite(terms: Mapping[str, float], means: _Means, *, epoch: int, step: int) -> None:
+    if all(math.isfinite(value) for value in terms.values()):
+        return
+    what = "gradient" if math.isfinite(terms["loss"]) else "loss"
+    now = ", ".join(f"{term} {value:g}" for term, value in terms.items())
+    before = ", ".join(f"{term} {value:g}" for term, value in means.values().items())
+    raise UserError(
+        f"train: the {what} is not finite at epoch {epoch}, step {step}: {now} (means of the "
+        f"epoch before this step: {before or 'none'}); no model was written, the last good state "
+        "is kept; try a smaller train.learning_rate, train.clip_norm or model.log_var_bound"
+    )
+
+
+def _epoch_line(row: Mapping[str, float], epochs: int) -> str:
     def part(prefix: str) -> str:
-        return ", ".join(f"{term} {row[prefix + term]:.1f}" for term in TERMS)
+        return ", ".join(
+            f"{term} {row[prefix + term]:.1f}" for term in ("loss", "reconstruction", "kl")
+        )
 
     return f"epoch {row['epoch']:.0f}/{epochs}: {part('')}; validation {part('val_')} nats/image"
-
-
-def _save_watched_grid(vae: VAE, watched: np.ndarray, path: Path) -> None:
-    logits = vae.decoder(watched, training=False)
-    pixels = keras.ops.convert_to_numpy(keras.ops.sigmoid(logits))
-    faces = np.rint(255.0 * pixels).astype(np.uint8)
-    save_png(path, image_grid(faces, rows=WATCH_ROWS, columns=WATCH_COLUMNS))

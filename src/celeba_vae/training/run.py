@@ -1,17 +1,40 @@
-"""From shards to a trained model on disk."""
+"""From shards to a trained model on disk, through states that outlive a kill."""
 
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from celeba_vae.errors import UserError
-from celeba_vae.files import write_json, write_tsv
+from celeba_vae.files import sha256_of, write_json, write_tsv
+from celeba_vae.machine import describe_machine
 from celeba_vae.model.vae import VAE
-from celeba_vae.params import ModelParams, TrainParams, check_batch_size
+from celeba_vae.params import ModelParams, RunParams, TrainParams, check_batch_size
 from celeba_vae.pretrained import save
+from celeba_vae.progress import progress_bar
 from celeba_vae.scratch import scratch_folder
-from celeba_vae.shards.read import open_split, read_manifest
-from celeba_vae.training.fit import HISTORY_COLUMNS, fit
+from celeba_vae.shards.read import MANIFEST_FILE, open_split, read_manifest, shard_sums
+from celeba_vae.training.fit import HISTORY_COLUMNS, Fitted, fit
+from celeba_vae.training.schedules import total_matters
+from celeba_vae.training.state import (
+    State,
+    clear_states,
+    differing,
+    load_state,
+    make_room,
+    own_folder,
+    save_state,
+)
+from celeba_vae.training.watch import watch_in
 
 HISTORY_FILE = "history.tsv"
+KL_FILE = "kl_per_dimension.tsv"
+
+_USED_SPLITS = ("train", "validation")
+# So many differences from the last fit are named.
+_NAMED = 4
+
+Signature = dict[Path, tuple[int, int, int]]
 
 
 def train_model(
@@ -22,21 +45,26 @@ def train_model(
     model: ModelParams,
     train: TrainParams,
     threads: int,
+    run: RunParams,
+    code: Mapping[str, str],
 ) -> None:
-    """Fit a VAE and write weights, architecture, history and metrics.
+    """Fit a VAE, or go on with one, and write weights, architecture, history and metrics.
 
     Args:
         shards: the folder of shards.
-        folder: where the model and HISTORY_FILE are written.
-        metrics: the JSON file of metrics: parameters of Encoder and Decoder, images, steps, and
-            the last row of the history (nats per image).
+        folder: where the model, HISTORY_FILE and KL_FILE are written.
+        metrics: the JSON file of metrics: parameters of Encoder and Decoder, images, epochs, the
+            epoch whose weights were written, and its row of the history (nats per image).
         model: the architecture.
         train: the parameters of the fit.
         threads: TensorFlow's threads within an operation, kept beside the weights.
+        run: how often the state is kept, and how much of the states.
+        code: sha256 of each source file that trains, by name; other code starts afresh.
 
     Raises:
-        UserError: shards that cannot be read or do not fit the parameters, or a loss that is not
-            finite.
+        UserError: shards that cannot be read, are damaged, do not fit the parameters or change
+            during the fit; a loss that is not finite; another process does this very fit.
+        OSError: a disk is full or a folder cannot be written; the last good state is kept.
     """
     manifest = read_manifest(shards)
     training, validation = open_split(shards, "train"), open_split(shards, "validation")
@@ -44,24 +72,147 @@ def train_model(
         check_batch_size(train.batch_size, len(training))
     except ValueError as error:
         raise UserError(str(error)) from None
-    size = training.image_shape[0]
-    vae = VAE(model, size=size, seed=train.seed)
-    watch = scratch_folder("train")
-    for left_by_another_run in watch.glob("epoch-*.png"):
-        left_by_another_run.unlink()
-    print(f"A grid of faces after every epoch, to watch: {watch}/epoch-*.png", flush=True)
-    history = fit(vae, training, validation, train, watch_folder=watch)
-    save(vae, model, manifest=manifest, threads=threads, folder=folder)
-    rows = [[int(row["epoch"]), *(row[key] for key in HISTORY_COLUMNS[1:])] for row in history]
+    signature = _check_shards(shards)
+    vae = VAE(model, size=training.image_shape[0], seed=train.seed)
+    root = scratch_folder("train")
+    identity = _identity(shards, model=model, train=train, threads=threads, code=code)
+    with own_folder(root, identity) as place:
+        state = _find_state(root, place, identity, epochs=train.epochs)
+        print(f"A grid of faces after every epoch, to watch: {place}/epoch-*.png", flush=True)
+
+        fitted = fit(
+            vae,
+            training,
+            validation,
+            train,
+            checkpoint_steps=run.checkpoint_steps,
+            state=state,
+            keep=lambda reached: save_state(place, reached),
+            check=lambda: _check_unchanged(signature),
+            watch=watch_in(place, vae, seed=train.seed, tensorboard=run.tensorboard),
+        )
+        clear_states(place, but=1)
+        make_room(root, keep=place, limit=int(run.states_gb * 1e9))
+        save(vae, model, manifest=manifest, threads=threads, folder=folder)
+        _write_history(folder, fitted)
+        _write_metrics(metrics, vae, fitted, images=len(training))
+
+
+def _write_history(folder: Path, fitted: Fitted) -> None:
+    rows = [
+        [int(row["epoch"]), *(row[key] for key in HISTORY_COLUMNS[1:])] for row in fitted.history
+    ]
     write_tsv(folder / HISTORY_FILE, HISTORY_COLUMNS, rows)
-    last = {key: history[-1][key] for key in HISTORY_COLUMNS[1:]}
+    dimensions = [f"dimension_{index}" for index in range(len(fitted.kl_per_dimension[0]))]
+    write_tsv(
+        folder / KL_FILE,
+        ["epoch", *dimensions],
+        [[epoch, *row] for epoch, row in enumerate(fitted.kl_per_dimension, start=1)],
+    )
+
+
+def _write_metrics(path: Path, vae: VAE, fitted: Fitted, *, images: int) -> None:
+    row = fitted.history[fitted.epoch - 1]
     write_json(
-        metrics,
+        path,
         {
             "encoder_parameters": vae.encoder.count_params(),
             "decoder_parameters": vae.decoder.count_params(),
-            "training_images": len(training),
-            "epochs": train.epochs,
-            **last,
+            "training_images": images,
+            "epochs": len(fitted.history),
+            "chosen_epoch": fitted.epoch,
+            **{key: row[key] for key in HISTORY_COLUMNS[1:]},
         },
     )
+
+
+def _identity(
+    shards: Path,
+    *,
+    model: ModelParams,
+    train: TrainParams,
+    threads: int,
+    code: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return all that the bits of a fit depend on; the fingerprint is made of it."""
+    settings = train.model_dump()
+    if not total_matters(train):
+        # More epochs are then the same fit, gone on with.
+        del settings["epochs"]
+    machine = describe_machine(threads)
+    for changes_no_bits in ("processor", "cores", "threads"):
+        del machine[changes_no_bits]
+    return {
+        "model": model.model_dump(),
+        "train": settings,
+        "threads": threads,
+        "data": sha256_of(shards / MANIFEST_FILE),
+        "machine": machine,
+        "code": dict(code),
+    }
+
+
+def _find_state(
+    root: Path, place: Path, identity: Mapping[str, Any], *, epochs: int
+) -> State | None:
+    """Return the state to go on from and say so; or None, and say why the fit starts afresh."""
+    state, damaged = load_state(place)
+    for line in damaged:
+        print(f"warning: {line}", file=sys.stderr)
+    if state is None:
+        changes = differing(root, identity)
+        reason = "no earlier state is kept"
+        if changes:
+            more = len(changes) - _NAMED
+            reason = "changed since the last fit: " + "; ".join(changes[:_NAMED])
+            reason += f"; and {more} more" if more > 0 else ""
+        print(f"Training starts afresh: {reason}", flush=True)
+        return None
+    reached = f"epoch {state.epoch}, step {state.step}" if state.step else f"epoch {state.epoch}"
+    if (state.epoch, state.step) > (epochs + 1, 0):
+        clear_states(place)
+        print(
+            f"Training starts afresh: the kept state is at {reached}, beyond train.epochs = "
+            f"{epochs}",
+            flush=True,
+        )
+        return None
+    if state.epoch > epochs:
+        print(f"All {epochs} epochs are done already: the kept state has them", flush=True)
+    else:
+        print(f"Training goes on at {reached}, from the state in {place}", flush=True)
+    return state
+
+
+def _check_shards(shards: Path) -> Signature:
+    """Check that the shards are those of the manifest, and return how their files look now."""
+    sums = {path: sha256 for split in _USED_SPLITS for path, sha256 in shard_sums(shards, split)}
+    signature = {}
+    with progress_bar(len(sums), label="check", unit="shards") as bar:
+        for path, sha256 in sums.items():
+            signature[path] = _look(path)
+            if sha256_of(path) != sha256:
+                raise UserError(
+                    f"{path}: the shard is damaged, its sha256 is not the manifest's; "
+                    "run `dvc repro prepare`"
+                )
+            bar.update()
+    return signature
+
+
+def _check_unchanged(signature: Signature) -> None:
+    for path, look in signature.items():
+        try:
+            same = _look(path) == look
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise UserError(
+                f"{path}: the shard changed, or went away, while the model was trained on it; the "
+                "last good state is kept; run `dvc repro` once it is as before"
+            )
+
+
+def _look(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,128 @@
+"""The machine that computes: what the last bits of a result may depend on."""
+
+import json
+import os
+import platform
+import re
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from celeba_vae.errors import UserError
+
+MACHINE_FILE = Path("data/machine.json")
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pillow")
+# oneDNN reads it: the newest CPU instructions that it may use.
+_ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
+
+
+def describe_machine(threads: int) -> dict[str, Any]:
+    """Return what the bits of a trained model may depend on beside parameters, data and code.
+
+    Args:
+        threads: TensorFlow's threads within an operation.
+
+    Returns:
+        "python" and the versions of the packages that compute; "processor", its name;
+        "features", its groups of instructions as NumPy names them; "cores", which change no
+        bits; "threads"; "switches" that `configure_tensorflow` sets or leaves to the user; and
+        "device".
+    """
+    # NumPy takes a while to load, which the help of the command line need not wait for.
+    import numpy as np
+
+    found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]  # type: ignore[call-overload]
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "processor": _processor(),
+        "features": list(found),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": threads,
+        "switches": {
+            "onednn": True,
+            "onednn_max_cpu_isa": os.environ.get(_ISA_VARIABLE, "all"),
+            "inter_op_threads": 1,
+            "op_determinism": True,
+        },
+        "device": _device(),
+    }
+
+
+def differences(recorded: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """Return what differs between two machines, each as `key: recorded, here value`.
+
+    The processor's name and the number of cores are left out: they change no bits, the
+    processor's features may.
+    """
+    first, second = _flat(recorded), _flat(here)
+    return [
+        f"{key}: {first.get(key, 'none')}, here {second.get(key, 'none')}"
+        for key in {**first, **second}
+        if key not in ("processor", "cores") and first.get(key) != second.get(key)
+    ]
+
+
+def note_differences(threads: int) -> None:
+    """Say on stderr in what this machine differs from the one that made the committed results.
+
+    Args:
+        threads: TensorFlow's threads within an operation.
+    """
+    if not MACHINE_FILE.exists():
+        return
+    differing = differences(read_machine(), describe_machine(threads))
+    if differing:
+        print(
+            f"note: not the kind of machine that made dvc.lock ({'; '.join(differing)}): the "
+            "figures will agree, the bytes of the model may not",
+            file=sys.stderr,
+        )
+
+
+def read_machine(path: Path = MACHINE_FILE) -> dict[str, Any]:
+    """Return the recorded machine.
+
+    Raises:
+        UserError: there is no such file, or it is no JSON object.
+    """
+    try:
+        machine = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such file; `celeba-vae machine --record` writes it for this machine"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(machine, dict):
+        raise UserError(f"{path}: must hold a JSON object")
+    return machine
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat = {}
+    for key, item in value.items():
+        if isinstance(item, dict):
+            flat.update(_flat(item, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = " ".join(item) if isinstance(item, list) else str(item)
+    return flat
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return name[1].strip() if name else platform.processor() or "unknown"
+
+
+def _device() -> str:
+    """Return the device that TensorFlow computes on, where it is loaded; it is not loaded here."""
+    tensorflow = sys.modules.get("tensorflow")
+    devices = tensorflow.config.list_logical_devices("GPU") if tensorflow else []
+    return str(devices[0].name) if devices else "CPU"

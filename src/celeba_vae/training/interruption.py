@@ -1,0 +1,50 @@
+"""Ctrl-C and SIGTERM as requests that a loop can meet when its state is whole."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class StopRequest:
+    """Whether, and by which signal, the process was asked to stop.
+
+    Attributes:
+        signal: the first signal that came, 0 before.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    def __bool__(self) -> bool:
+        return self.signal != 0
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        self.signal = self.signal or number
+
+    def obey(self) -> None:
+        """End as the signal would have ended the process: what is due must be saved before.
+
+        Raises:
+            KeyboardInterrupt: for Ctrl-C.
+            SystemExit: for SIGTERM, with status 143.
+        """
+        if self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + self.signal)
+
+
+@contextmanager
+def stop_on_request() -> Iterator[StopRequest]:
+    """Note SIGINT and SIGTERM during the block, instead of being ended by them."""
+    request = StopRequest()
+    before = {number: signal.signal(number, request.note) for number in _SIGNALS}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)

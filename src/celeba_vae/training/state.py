@@ -1,0 +1,216 @@
+"""The state of a fit on disk: written whole, checked when read, found by what it depends on.
+
+Layout of the scratch folder of training: one folder for each fingerprint, which holds
+
+    identity.json                       what the fingerprint is made of, for people and messages
+    state-EPOCH-STEP-DIGEST.npz         the last two states; DIGEST is the start of its sha256
+    lock                                held, with the process id in it, while a process trains
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from celeba_vae.errors import UserError
+from celeba_vae.files import atomic_path, check_room, sha256_of, write_text
+
+IDENTITY_FILE = "identity.json"
+_LOCK_FILE = "lock"
+_STATE = re.compile(r"state-(\d{6})-(\d{8})-([0-9a-f]{16})\.npz")
+_DIGITS = 16
+_KEPT = 2
+
+Arrays = dict[str, list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a fit stands.
+
+    Attributes:
+        epoch: the epoch it is in, from 1.
+        step: steps done in this epoch; with all of them done, its validation is still to come.
+        notes: the rest, as JSON can hold it: sums of the epoch's losses, history.
+        arrays: lists of arrays by name: weights, optimizer, and, where asked for, best.
+    """
+
+    epoch: int
+    step: int
+    notes: dict[str, Any]
+    arrays: Arrays
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """Return 16 hexadecimal digits that stand for all that a fit depends on."""
+    text = json.dumps(identity, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def own_folder(root: Path, identity: Mapping[str, Any]) -> Iterator[Path]:
+    """Make and lock the folder of a fingerprint, and give it to the block.
+
+    Whatever a killed process left half-written there is removed.
+
+    Raises:
+        UserError: another process trains in it; its process id is named.
+    """
+    folder = root / fingerprint(identity)
+    folder.mkdir(parents=True, exist_ok=True)
+    # The kernel frees the lock when its holder dies, however it dies.
+    with (folder / _LOCK_FILE).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise UserError(
+                f"{folder}: process {lock.read().strip()} is training there with the same "
+                "parameters, data and code; wait for its end, or end it"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        for left_over in folder.glob(".part.*"):
+            left_over.unlink()
+        # Its time tells which folder was used last, so it is written each time.
+        write_text(folder / IDENTITY_FILE, json.dumps(identity, indent=2) + "\n")
+        yield folder
+
+
+def save_state(folder: Path, state: State) -> None:
+    """Write a state, then remove all but the last two of the folder.
+
+    A process that is killed at any moment leaves the states before.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; the states before are kept.
+    """
+    flat = {
+        f"{name}/{index:04}": array
+        for name, arrays in state.arrays.items()
+        for index, array in enumerate(arrays)
+    }
+    flat["notes"] = np.frombuffer(json.dumps(state.notes).encode(), np.uint8)
+    # NumPy's error for a full disk names neither the disk nor the reason.
+    check_room(folder, sum(array.nbytes for array in flat.values()) + 2**16)
+    unnamed = folder / "unnamed.npz"
+    with atomic_path(unnamed) as temporary, temporary.open("wb") as file:
+        np.savez(file, **flat)
+    digest = sha256_of(unnamed)[:_DIGITS]
+    unnamed.rename(folder / f"state-{state.epoch:06}-{state.step:08}-{digest}.npz")
+    clear_states(folder, but=_KEPT)
+
+
+def load_state(folder: Path) -> tuple[State | None, list[str]]:
+    """Return the newest whole state of a folder, and a line for each damaged one.
+
+    Damaged ones are removed, so that the last two stay the last two whole ones.
+
+    Returns:
+        The state, None where there is no whole one; and the lines.
+    """
+    damaged = []
+    for path in reversed(_states(folder)):
+        epoch, step, digest = _STATE.fullmatch(path.name).groups()  # type: ignore[union-attr]
+        if sha256_of(path)[:_DIGITS] == digest:
+            return _read(path, epoch=int(epoch), step=int(step)), damaged
+        damaged.append(f"{path}: is damaged, its sha256 is not that of its name; it is removed")
+        path.unlink()
+    return None, damaged
+
+
+def clear_states(folder: Path, *, but: int = 0) -> None:
+    """Remove the states of a folder, but for the newest `but` ones."""
+    states = _states(folder)
+    for path in states[: len(states) - but]:
+        path.unlink()
+
+
+def differing(root: Path, identity: Mapping[str, Any]) -> list[str]:
+    """Return in what a fit differs from the one that used the scratch folder last.
+
+    Returns:
+        `key: then, now value` for each value that differs; empty where there was no fit before.
+    """
+    own = fingerprint(identity)
+    others = [path for path in root.glob(f"*/{IDENTITY_FILE}") if path.parent.name != own]
+    if not others:
+        return []
+    latest = max(others, key=lambda path: path.stat().st_mtime_ns)
+    try:
+        before = _flat(json.loads(latest.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return []
+    now = _flat(identity)
+    return [
+        f"{key}: {before.get(key, 'none')}, now {now.get(key, 'none')}"
+        for key in {**before, **now}
+        if before.get(key) != now.get(key)
+    ]
+
+
+def make_room(root: Path, *, keep: Path, limit: int) -> None:
+    """Remove the folders used longest ago until all together take at most `limit` bytes.
+
+    The folder `keep`, and any in which a process trains, stay.
+    """
+    folders = [path.parent for path in root.glob(f"*/{IDENTITY_FILE}")]
+    sizes = {folder: _size(folder) for folder in folders}
+    total = sum(sizes.values())
+    by_age = sorted(folders, key=lambda folder: (folder / IDENTITY_FILE).stat().st_mtime_ns)
+    for folder in by_age:
+        if total <= limit:
+            return
+        if folder == keep or not _remove_unused(folder):
+            continue
+        total -= sizes[folder]
+
+
+def _remove_unused(folder: Path) -> bool:
+    with (folder / _LOCK_FILE).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        shutil.rmtree(folder)
+        return True
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _states(folder: Path) -> list[Path]:
+    """Return the states of a folder, oldest first."""
+    return sorted(path for path in folder.iterdir() if _STATE.fullmatch(path.name))
+
+
+def _read(path: Path, *, epoch: int, step: int) -> State:
+    arrays: Arrays = {}
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        notes = json.loads(stored["notes"].tobytes())
+        for key in sorted(stored.files):
+            name, slash, _ = key.partition("/")
+            if slash:
+                arrays.setdefault(name, []).append(stored[key])
+    return State(epoch=epoch, step=step, notes=notes, arrays=arrays)
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            flat.update(_flat(item, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = str(item)
+    return flat

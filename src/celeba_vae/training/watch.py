@@ -1,0 +1,49 @@
+"""What people look at while a model trains: faces after every epoch, and TensorBoard."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from celeba_vae import feed
+from celeba_vae.figures.grids import image_grid, save_png
+from celeba_vae.model.vae import VAE
+
+ROWS, COLUMNS = 4, 8
+TENSORBOARD_FOLDER = "tensorboard"
+
+Watch = Callable[[Mapping[str, float]], None]
+
+
+def watch_in(folder: Path, vae: VAE, *, seed: int, tensorboard: bool) -> Watch:
+    """Return a function to call with the row of the history after every epoch.
+
+    It writes `epoch-EPOCH.png` to the folder, a grid of faces from the same random z-points, and
+    with `tensorboard` the row's values to TENSORBOARD_FOLDER in it, with the faces of epochs 1,
+    2, 4, 8 and so on.
+    """
+    z_dim = vae.decoder.input_shape[-1]
+    z = feed.validation_noise((ROWS * COLUMNS, z_dim), seed=seed, index=0)
+    writer = (
+        tf.summary.create_file_writer(str(folder / TENSORBOARD_FOLDER))
+        if tensorboard
+        else tf.summary.create_noop_writer()
+    )
+
+    def watch(row: Mapping[str, float]) -> None:
+        epoch = int(row["epoch"])
+        logits = vae.decoder(z, training=False)
+        pixels = keras.ops.convert_to_numpy(keras.ops.sigmoid(logits))
+        faces = np.rint(255.0 * pixels).astype(np.uint8)
+        grid = image_grid(faces, rows=ROWS, columns=COLUMNS)
+        save_png(folder / f"epoch-{epoch:03}.png", grid)
+        with writer.as_default(step=epoch):
+            for name, value in row.items():
+                tf.summary.scalar(name, value)
+            if epoch & (epoch - 1) == 0:  # a power of two
+                tf.summary.image("faces", grid[None])
+            writer.flush()
+
+    return watch
