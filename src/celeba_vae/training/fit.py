@@ -249,7 +249,8 @@ def _validate(
         check()
         found = validation_step(validation.take(rows), noise, kl_weight)
         means.add({term: float(found[term]) for term in TERMS}, len(rows))
-        kl += len(rows) * np.asarray(found["kl_per_dimension"], np.float64)
+        if "kl_per_dimension" in found:
+            kl += len(rows) * np.asarray(found["kl_per_dimension"], np.float64)
         of_batch = np.asarray(found["mu"], np.float64)
         mu += of_batch.sum(axis=0)
         squares += np.square(of_batch).sum(axis=0)

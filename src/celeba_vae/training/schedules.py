@@ -24,11 +24,8 @@ def kl_weight_at(step: int, params: TrainParams, *, steps_per_epoch: int) -> flo
     if params.kl_schedule_epochs is None:
         return params.kl_weight
     length = params.kl_schedule_epochs * steps_per_epoch
-    if params.kl_schedule == "linear":
-        share = step / length
-    else:
-        share = 2.0 * (step % length) / length
-    return params.kl_weight * min(share, 1.0)
+    cycle = step if params.kl_schedule == "linear" else 2 * (step % length)
+    return params.kl_weight * min(cycle / length, 1.0)
 
 
 def make_optimizer(params: TrainParams, *, steps_per_epoch: int) -> Any:
@@ -61,11 +58,13 @@ def ends_early(val_losses: list[float], patience: int | None) -> bool:
     if patience is None:
         return False
     callback = keras.callbacks.EarlyStopping("val_loss", patience=patience, mode="min")
-    callback.set_model(keras.Model())
+    model = keras.Model()
+    model.stop_training = False
+    callback.set_model(model)
     callback.on_train_begin()
     for epoch, value in enumerate(val_losses):
         callback.on_epoch_end(epoch, {"val_loss": value})
-    return bool(callback.model.stop_training)
+    return bool(model.stop_training)
 
 
 def best_epoch(val_losses: list[float]) -> int:
