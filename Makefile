@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTEST := python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow lint format bench lock clean
+.PHONY: help setup repro test test-slow stress lint format bench lock clean
 
 help: ## explain every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' \
@@ -41,6 +41,10 @@ test-slow: setup ## run the tests that take longer
 bench: setup ## print how fast the feed hands out batches and, with FACES=folder, preparation
 	python -m tests.benchmarks.feed
 	$(if $(FACES),python -m tests.benchmarks.prepare $(FACES))
+
+TIMES ?= 100
+stress: setup ## kill a training TIMES=100 times at random and compare what it ends in
+	python -m tests.stress.resume --times $(TIMES)
 
 format: setup ## put the code into the project's form
 	ruff check --fix .

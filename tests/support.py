@@ -49,6 +49,11 @@ def succeed(*command: str, cwd: Path, timeout: float = 240) -> str:
     return done.stdout + done.stderr
 
 
+def own_environment(project: Path) -> dict[str, str]:
+    """Return the environment in which a stage runs the code of its own project."""
+    return os.environ | {"PYTHONPATH": str(project / "src")}
+
+
 def make_project(folder: Path) -> Path:
     """Copy the project as it stands, without results, with tiny parameters, into a git repo."""
     listed = succeed("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines()

@@ -13,7 +13,7 @@ from celeba_vae.errors import UserError
 
 MACHINE_FILE = Path("data/machine.json")
 
-_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pillow")
+_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "h5py", "pillow", "matplotlib")
 # oneDNN reads it: the newest CPU instructions that it may use.
 _ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 
@@ -33,7 +33,7 @@ def describe_machine(threads: int) -> dict[str, Any]:
     # NumPy takes a while to load, which the help of the command line need not wait for.
     import numpy as np
 
-    found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]  # type: ignore[call-overload]
+    found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -10,6 +10,7 @@ import pytest
 
 from celeba_vae.errors import UserError
 from celeba_vae.training.state import (
+    Arrays,
     State,
     clear_states,
     differing,
@@ -24,7 +25,7 @@ IDENTITY = {"train": {"learning_rate": 0.1}, "code": {"a.py": "0"}}
 
 
 def state(epoch: int, step: int, value: float = 0.0) -> State:
-    arrays = {
+    arrays: Arrays = {
         "weights": [np.full((2, 3), value, np.float32), np.arange(5, dtype=np.int64)],
         "optimizer": [np.array(7, np.int64)],
     }
@@ -37,7 +38,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_what_is_saved_comes_back_to_the_bit(tmp_path: Path) -> None:
-    saved = state(3, 12, value=np.float32(1) / 3)
+    saved = state(3, 12, value=1 / 3)
     save_state(tmp_path, saved)
     loaded, damaged = load_state(tmp_path)
     assert damaged == []
@@ -79,11 +80,10 @@ def test_a_damaged_newest_state_is_named_and_the_one_before_is_used(
     save_state(tmp_path, state(1, 1, value=1.0))
     save_state(tmp_path, state(1, 2, value=2.0))
     newest = max(tmp_path.glob("state-*"))
-    content = bytearray(newest.read_bytes())
-    content[len(content) // 2] ^= 1
-    newest.write_bytes(
-        {"cut": content[:-100], "flipped": bytes(content), "empty": b""}[damage],
-    )
+    content = newest.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    newest.write_bytes({"cut": content[:-100], "flipped": flipped, "empty": b""}[damage])
     loaded, damaged = load_state(tmp_path)
     assert loaded is not None
     assert loaded.step == 1

@@ -1,14 +1,21 @@
-"""What Encoder and Decoder share: activations, batch normalisation, seeded initial weights."""
+"""What Encoder and Decoder share: activation, normalisation, residual block, initial weights."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
 
 from celeba_vae.params import ModelParams
 
+Tensor = Any
+
 # The slope of the author's LeakyReLU(): Keras' default.
 LEAKY_SLOPE = 0.3
+
+# The inner convolutions of a residual block have a quarter of its maps, as in He et al. 2016:
+# eight blocks then cost 2 % more parameters, where full ones would cost 40 %.
+NARROWING = 4
 
 
 def activation(kind: str, *, name: str) -> keras.Layer:
@@ -21,6 +28,33 @@ def activation(kind: str, *, name: str) -> keras.Layer:
 def batch_norm(params: ModelParams, *, name: str) -> keras.Layer:
     """Return a batch normalisation layer with the parameters' momentum."""
     return keras.layers.BatchNormalization(momentum=params.batch_norm_momentum, name=name)
+
+
+def residual_block(
+    x: Tensor, params: ModelParams, initializer: Iterator[keras.Initializer], *, name: str
+) -> Tensor:
+    """Return x + f(x), of the same shape (n, side, side, maps) as x.
+
+    f is a bottleneck (He et al. 2016): a 1x1 convolution to a quarter of the maps, one with
+    the parameters' kernel, each with normalisation and activation, and a 1x1 convolution back.
+    What is added has neither, so that x passes unchanged (He et al. 2016, identity mappings).
+    """
+    maps = x.shape[-1]
+    inner = max(1, maps // NARROWING)
+    y = x
+    for part, kernel in (("narrow", 1), ("conv", params.kernel)):
+        y = keras.layers.Conv2D(
+            inner,
+            kernel,
+            padding="same",
+            kernel_initializer=next(initializer),
+            name=f"{name}_{part}",
+        )(y)
+        if params.batch_norm:
+            y = batch_norm(params, name=f"{name}_{part}_norm")(y)
+        y = activation(params.activation, name=f"{name}_{part}_activation")(y)
+    y = keras.layers.Conv2D(maps, 1, kernel_initializer=next(initializer), name=f"{name}_widen")(y)
+    return keras.layers.Add(name=f"{name}_add")([x, y])
 
 
 def initializers(seed: int) -> Iterator[keras.Initializer]:

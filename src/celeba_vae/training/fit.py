@@ -167,7 +167,7 @@ def fit(
                 if (number + 1) % checkpoint_steps == 0 and progress.step < batches:
                     keep_state()
             trained = None if params.ema is None else _take_average(vae, optimizer)
-            validated = _validate(validation_step, validation, params, z_dim, request, check)
+            validated = _validate(vae, validation_step, validation, params, request, check)
             if not request:
                 rates = {
                     "learning_rate": float(optimizer.learning_rate),
@@ -226,19 +226,22 @@ def _end_epoch(
 
 
 def _validate(
+    vae: VAE,
     validation_step: Step,
     validation: Split,
     params: TrainParams,
-    z_dim: int,
     request: StopRequest,
     check: Callable[[], None],
 ) -> tuple[dict[str, float], np.ndarray]:
     """Return the validation's part of the history's row and the KL of each dimension.
 
-    It breaks off, and what it returns is worth nothing, when the process is asked to stop.
+    The plain autoencoder has none of these. When the process is asked to stop, it breaks off, and
+    what it returns is worth nothing.
     """
     means = _Means()
-    kl, mu, squares = np.zeros((3, z_dim))
+    z_dim = vae.decoder.input_shape[-1]
+    mu, squares = np.zeros((2, z_dim))
+    kl = np.zeros(0 if vae.noise_factor is None else z_dim)
     order = np.arange(len(validation))
     kl_weight = np.float32(params.kl_weight)
     for index in range(feed.batch_count(len(validation), params.batch_size)):
@@ -262,10 +265,10 @@ def _validate(
 
 def _snapshot(progress: _Progress, vae: VAE, optimizer: Any) -> State:
     notes = {
-        "sums": progress.means.sums,
+        "sums": dict(progress.means.sums),
         "images": progress.means.images,
-        "history": progress.history,
-        "kl_per_dimension": progress.kl_per_dimension,
+        "history": list(progress.history),
+        "kl_per_dimension": list(progress.kl_per_dimension),
     }
     arrays = {
         "weights": _values(vae.weights),
@@ -281,9 +284,9 @@ def _restore(state: State, vae: VAE, optimizer: Any) -> _Progress:
     return _Progress(
         epoch=state.epoch,
         step=state.step,
-        means=_Means(state.notes["sums"], state.notes["images"]),
-        history=state.notes["history"],
-        kl_per_dimension=state.notes["kl_per_dimension"],
+        means=_Means(dict(state.notes["sums"]), state.notes["images"]),
+        history=list(state.notes["history"]),
+        kl_per_dimension=list(state.notes["kl_per_dimension"]),
         best=state.arrays.get("best", []),
     )
 

@@ -73,7 +73,12 @@ def train_model(
     except ValueError as error:
         raise UserError(str(error)) from None
     signature = _check_shards(shards)
-    vae = VAE(model, size=training.image_shape[0], seed=train.seed)
+    vae = VAE(
+        model,
+        size=training.image_shape[0],
+        seed=train.seed,
+        learned_sigma=train.sigma == "learned",
+    )
     root = scratch_folder("train")
     identity = _identity(shards, model=model, train=train, threads=threads, code=code)
     with own_folder(root, identity) as place:
@@ -103,6 +108,8 @@ def _write_history(folder: Path, fitted: Fitted) -> None:
         [int(row["epoch"]), *(row[key] for key in HISTORY_COLUMNS[1:])] for row in fitted.history
     ]
     write_tsv(folder / HISTORY_FILE, HISTORY_COLUMNS, rows)
+    if not fitted.kl_per_dimension[0]:
+        return  # the plain autoencoder has no KL
     dimensions = [f"dimension_{index}" for index in range(len(fitted.kl_per_dimension[0]))]
     write_tsv(
         folder / KL_FILE,

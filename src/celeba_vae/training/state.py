@@ -105,7 +105,7 @@ def save_state(folder: Path, state: State) -> None:
     check_room(folder, sum(array.nbytes for array in flat.values()) + 2**16)
     unnamed = folder / "unnamed.npz"
     with atomic_path(unnamed) as temporary, temporary.open("wb") as file:
-        np.savez(file, **flat)
+        np.savez(file, allow_pickle=False, **flat)
     digest = sha256_of(unnamed)[:_DIGITS]
     unnamed.rename(folder / f"state-{state.epoch:06}-{state.step:08}-{digest}.npz")
     clear_states(folder, but=_KEPT)
@@ -119,7 +119,7 @@ def load_state(folder: Path) -> tuple[State | None, list[str]]:
     Returns:
         The state, None where there is no whole one; and the lines.
     """
-    damaged = []
+    damaged: list[str] = []
     for path in reversed(_states(folder)):
         epoch, step, digest = _STATE.fullmatch(path.name).groups()  # type: ignore[union-attr]
         if sha256_of(path)[:_DIGITS] == digest:

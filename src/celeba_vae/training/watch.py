@@ -1,13 +1,16 @@
 """What people look at while a model trains: faces after every epoch, and TensorBoard."""
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from celeba_vae import feed
+from celeba_vae.errors import UserError
 from celeba_vae.figures.grids import image_grid, save_png
 from celeba_vae.model.vae import VAE
 
@@ -23,14 +26,13 @@ def watch_in(folder: Path, vae: VAE, *, seed: int, tensorboard: bool) -> Watch:
     It writes `epoch-EPOCH.png` to the folder, a grid of faces from the same random z-points, and
     with `tensorboard` the row's values to TENSORBOARD_FOLDER in it, with the faces of epochs 1,
     2, 4, 8 and so on.
+
+    Raises:
+        UserError: TensorBoard is asked for and not installed.
     """
     z_dim = vae.decoder.input_shape[-1]
     z = feed.validation_noise((ROWS * COLUMNS, z_dim), seed=seed, index=0)
-    writer = (
-        tf.summary.create_file_writer(str(folder / TENSORBOARD_FOLDER))
-        if tensorboard
-        else tf.summary.create_noop_writer()
-    )
+    writer = _tensorboard_writer(folder / TENSORBOARD_FOLDER) if tensorboard else None
 
     def watch(row: Mapping[str, float]) -> None:
         epoch = int(row["epoch"])
@@ -39,6 +41,8 @@ def watch_in(folder: Path, vae: VAE, *, seed: int, tensorboard: bool) -> Watch:
         faces = np.rint(255.0 * pixels).astype(np.uint8)
         grid = image_grid(faces, rows=ROWS, columns=COLUMNS)
         save_png(folder / f"epoch-{epoch:03}.png", grid)
+        if writer is None:
+            return
         with writer.as_default(step=epoch):
             for name, value in row.items():
                 tf.summary.scalar(name, value)
@@ -47,3 +51,13 @@ def watch_in(folder: Path, vae: VAE, *, seed: int, tensorboard: bool) -> Watch:
             writer.flush()
 
     return watch
+
+
+def _tensorboard_writer(folder: Path) -> Any:
+    # TensorFlow's summaries are TensorBoard's code, and fail only when they are written.
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UserError(
+            "run.tensorboard is true, but TensorBoard is not installed: "
+            "`pip install celeba-vae[tensorboard]`, or set run.tensorboard=false"
+        )
+    return tf.summary.create_file_writer(str(folder))

@@ -1,0 +1,118 @@
+"""Kill a training at random moments, again and again, and compare what it ends in.
+
+    python -m tests.stress.resume --times 100
+
+A tiny training that saves its state after every step is killed with SIGKILL at random moments,
+in the middle of a save too, and started again until it ends; then the next one is begun. Each
+must end in the very bytes of one that nobody killed.
+"""
+
+import argparse
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.support import make_project, own_environment, set_params, succeed
+
+OUTS = ("data/model", "data/metrics/train.json")
+MORE_STEPS = ("train.epochs=12", "train.batch_size=8", "run.checkpoint_steps=1")
+# Seconds after the first step within which the kill comes; all steps take about three.
+LONGEST_LIFE = 1.5
+
+
+def prepare_project(folder: Path) -> Path:
+    """Make a tiny project with shards, of which only `train` is still to run."""
+    project = make_project(folder)
+    set_params(project, *MORE_STEPS)
+    succeed("dvc", "repro", "prepare", cwd=project, timeout=600)
+    return project
+
+
+def train_to_the_end(project: Path) -> dict[str, bytes]:
+    """Run the stage without interruption, from scratch, and return what it wrote."""
+    shutil.rmtree(project / "data/scratch", ignore_errors=True)
+    with _start(project) as process:
+        output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "afresh" in output
+    return _outs(project)
+
+
+def kill_until(project: Path, *, times: int, seed: int, expected: dict[str, bytes]) -> int:
+    """Kill `times` trainings; return how many ended in between, all in the expected bytes.
+
+    Raises:
+        AssertionError: one ended otherwise, or with an error.
+    """
+    moments = random.Random(seed)  # noqa: S311 (not for secrets)
+    shutil.rmtree(project / "data/scratch", ignore_errors=True)
+    killed = ended = 0
+    while True:
+        with _start(project) as process:
+            if killed == times:
+                _, errors = process.communicate()
+            else:
+                _wait_for_training(process)
+                try:
+                    process.wait(moments.uniform(0, LONGEST_LIFE))
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                _, errors = process.communicate()
+        if process.returncode == -9:
+            killed += 1
+            continue
+        assert process.returncode == 0, errors
+        assert _outs(project) == expected, f"other bytes after {killed} kills"
+        ended += 1
+        shutil.rmtree(project / "data/scratch")
+        if killed == times:
+            return ended
+
+
+def _start(project: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "stages.train"],
+        cwd=project,
+        env=own_environment(project),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _wait_for_training(process: "subprocess.Popen[str]") -> None:
+    """Read what a training says until it has found, or not found, its state."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "to watch" in line:
+            return
+
+
+def _outs(project: Path) -> dict[str, bytes]:
+    files = [path for out in OUTS for path in [project / out, *(project / out).glob("*")]]
+    return {path.name: path.read_bytes() for path in files if path.is_file()}
+
+
+def main() -> None:
+    """Print how often a training was killed, how many ended, and whether all were alike."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--times", type=int, default=100, help="how often to kill (100)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the moments (1)")
+    arguments = parser.parse_args()
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        project = prepare_project(Path(folder))
+        expected = train_to_the_end(project)
+        ended = kill_until(project, times=arguments.times, seed=arguments.seed, expected=expected)
+    print(
+        f"{arguments.times} kills, {ended} trainings ended, all in the bytes of one that nobody "
+        f"killed ({', '.join(sorted(expected))}); {time.monotonic() - begin:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
