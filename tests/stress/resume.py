@@ -35,11 +35,11 @@ def prepare_project(folder: Path) -> Path:
 def train_to_the_end(project: Path) -> dict[str, bytes]:
     """Run the stage without interruption, from scratch, and return what it wrote."""
     shutil.rmtree(project / "data/scratch", ignore_errors=True)
-    with _start(project) as process:
+    with start_training(project) as process:
         output, errors = process.communicate()
     assert process.returncode == 0, errors
     assert "afresh" in output
-    return _outs(project)
+    return outs_of(project)
 
 
 def kill_until(project: Path, *, times: int, seed: int, expected: dict[str, bytes]) -> int:
@@ -48,15 +48,15 @@ def kill_until(project: Path, *, times: int, seed: int, expected: dict[str, byte
     Raises:
         AssertionError: one ended otherwise, or with an error.
     """
-    moments = random.Random(seed)  # noqa: S311 (not for secrets)
+    moments = random.Random(seed)
     shutil.rmtree(project / "data/scratch", ignore_errors=True)
     killed = ended = 0
     while True:
-        with _start(project) as process:
+        with start_training(project) as process:
             if killed == times:
                 _, errors = process.communicate()
             else:
-                _wait_for_training(process)
+                wait_for_training(process)
                 try:
                     process.wait(moments.uniform(0, LONGEST_LIFE))
                 except subprocess.TimeoutExpired:
@@ -66,14 +66,15 @@ def kill_until(project: Path, *, times: int, seed: int, expected: dict[str, byte
             killed += 1
             continue
         assert process.returncode == 0, errors
-        assert _outs(project) == expected, f"other bytes after {killed} kills"
+        assert outs_of(project) == expected, f"other bytes after {killed} kills"
         ended += 1
         shutil.rmtree(project / "data/scratch")
         if killed == times:
             return ended
 
 
-def _start(project: Path) -> "subprocess.Popen[str]":
+def start_training(project: Path) -> "subprocess.Popen[str]":
+    """Start the stage in a process, with pipes for what it says."""
     return subprocess.Popen(
         [sys.executable, "-m", "stages.train"],
         cwd=project,
@@ -84,7 +85,7 @@ def _start(project: Path) -> "subprocess.Popen[str]":
     )
 
 
-def _wait_for_training(process: "subprocess.Popen[str]") -> None:
+def wait_for_training(process: "subprocess.Popen[str]") -> None:
     """Read what a training says until it has found, or not found, its state."""
     assert process.stdout is not None
     for line in process.stdout:
@@ -92,7 +93,8 @@ def _wait_for_training(process: "subprocess.Popen[str]") -> None:
             return
 
 
-def _outs(project: Path) -> dict[str, bytes]:
+def outs_of(project: Path) -> dict[str, bytes]:
+    """Return the bytes of each file that the stage wrote."""
     files = [path for out in OUTS for path in [project / out, *(project / out).glob("*")]]
     return {path.name: path.read_bytes() for path in files if path.is_file()}
 
