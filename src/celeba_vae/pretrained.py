@@ -54,6 +54,11 @@ class Pretrained:
     z_dim: int
     vae: Any
 
+    @property
+    def variational(self) -> bool:
+        """Whether the model has log_var and noise; the plain autoencoder has neither."""
+        return self.vae.noise_factor is not None
+
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return mu and log_var of images.
 
@@ -73,7 +78,7 @@ class Pretrained:
                 f"not {images.dtype} {images.shape}"
             )
         mu = np.empty((len(images), self.z_dim), np.float32)
-        log_var = None if self.vae.noise_factor is None else np.empty_like(mu)
+        log_var = np.empty_like(mu) if self.variational else None
         for batch in _batches(len(images)):
             pixels = images[batch].astype(np.float32) / 255.0
             centre, spread = self.vae.encode(pixels, training=False)
@@ -107,7 +112,7 @@ class Pretrained:
         Raises:
             ValueError: another factor, or a plain autoencoder, which has no noise.
         """
-        if self.vae.noise_factor is None:
+        if not self.variational:
             raise ValueError("a plain autoencoder has no noise: its z is mu")
         if not 0 <= factor <= 1000:  # also refuses what is not a number
             raise ValueError(f"the noise factor must be from 0 to 1000, not {factor}")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
@@ -65,41 +66,56 @@ def plot_radius(path: Path, table: Mapping[str, NDArray[np.float64]], z_dim: int
         axes.legend()
 
 
-def plot_dimensions(path: Path, table: Mapping[str, NDArray[Any]]) -> None:
-    """Plot deviations and KL of all dimensions, ordered by KL.
+def plot_dimensions(
+    path: Path, table: Mapping[str, NDArray[Any]], order: NDArray[np.intp], *, ranked_by: str
+) -> None:
+    """Plot deviations and KL of all dimensions.
 
     Args:
         path: the PNG file.
-        table: what `latent.statistics.dimension_table` returns.
+        table: what `latent.statistics.dimension_table` returns; without kl, that of the plain
+            autoencoder, there are only the deviations of z, which are those of mu.
+        order: the dimensions, strongest first.
+        ranked_by: what the strongest have most of, for the label.
     """
-    order = np.argsort(-table["kl"], kind="stable")
     rank = np.arange(1, len(order) + 1)
-    kl, active = table["kl"][order], table["active"][order]
+    variational = "kl" in table
     with _figure(path) as figure:
-        upper, lower = figure.subplots(2, 1, sharex=True)
+        panels = figure.subplots(1 + variational, 1, sharex=True, squeeze=False).ravel()
+        upper = panels[0]
         # Large and pale: where z and mu agree, or z and the noise, both can be seen.
         upper.plot(rank, table["std_z"][order], "o", color=_BLUE, alpha=0.4, label="z")
-        upper.plot(rank, table["std_mu"][order], ".", color=_ORANGE, label="mu")
-        noise = np.sqrt(table["posterior_variance"][order])
-        upper.plot(rank, noise, ".", color=_GREEN, label="z around mu")
+        if variational:
+            upper.plot(rank, table["std_mu"][order], ".", color=_ORANGE, label="mu")
+            noise = np.sqrt(table["posterior_variance"][order])
+            upper.plot(rank, noise, ".", color=_GREEN, label="z around mu")
         upper.axhline(1, **_EXPECTED, label="N(0, 1)")
         upper.set(title="Standard deviation over the images", ylabel="deviation", ylim=(0, None))
         upper.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.7, 1.17))
-        lower.plot(rank[active], kl[active], ".", color=_PURPLE, label=f"active: {active.sum()}")
-        lower.plot(
-            rank[~active], kl[~active], "x", color=_GREY, label=f"not active: {(~active).sum()}"
-        )
-        lower.set(
-            title=f"KL from N(0, 1), {kl.sum():.1f} nats per image in all",
-            xlabel="dimension, by rank of its KL",
-            ylabel="nats per image",
-            ylim=(0, None),
-        )
-        lower.legend()
+        if variational:
+            _plot_kl(panels[1], rank, table["kl"][order], table["active"][order])
+        panels[-1].set_xlabel(f"dimension, by rank of its {ranked_by}")
+
+
+def _plot_kl(
+    axes: Axes, rank: NDArray[Any], kl: NDArray[np.float64], active: NDArray[np.bool_]
+) -> None:
+    axes.plot(rank[active], kl[active], ".", color=_PURPLE, label=f"active: {active.sum()}")
+    axes.plot(rank[~active], kl[~active], "x", color=_GREY, label=f"not active: {(~active).sum()}")
+    axes.set(
+        title=f"KL from N(0, 1), {kl.sum():.1f} nats per image in all",
+        ylabel="nats per image",
+        ylim=(0, None),
+    )
+    axes.legend()
 
 
 def plot_components(
-    path: Path, table: Mapping[str, NDArray[np.float64]], dimensions: Sequence[int]
+    path: Path,
+    table: Mapping[str, NDArray[np.float64]],
+    dimensions: Sequence[int],
+    *,
+    ranked_by: str,
 ) -> None:
     """Plot histograms of single components of z against N(0, 1), as small multiples.
 
@@ -107,6 +123,7 @@ def plot_components(
         path: the PNG file.
         table: what `latent.statistics.component_table` returns.
         dimensions: the same as given there; at most twelve.
+        ranked_by: what they have most of, for the title.
     """
     z = table["z"]
     fine = np.linspace(z[0], z[-1], _CURVE_POINTS)
@@ -124,7 +141,9 @@ def plot_components(
             axes.set_title(f"dimension {dimension}")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper right", ncols=2)
-        figure.suptitle("Components of z with the largest KL", x=0.01, ha="left", size="medium")
+        figure.suptitle(
+            f"Components of z with the largest {ranked_by}", x=0.01, ha="left", size="medium"
+        )
         figure.supxlabel("value of the component", size="medium")
         figure.supylabel("density", size="medium")
 

@@ -12,8 +12,6 @@ from celeba_vae.shards.read import Split
 # Images between two moves of the bar; what they need in memory does not grow with the data.
 _BLOCK = 512
 
-ARRAYS = ("mu", "log_var", "z")
-
 
 def encode_split(
     model: Pretrained, images: Split, *, split: str, seed: int, folder: Path
@@ -29,26 +27,28 @@ def encode_split(
             row i of each belongs to row i of the split in images.csv.
 
     Returns:
-        "mu", "log_var" and "z" = mu + exp(log_var / 2) * noise: float32 (n, z_dim) each.
+        "mu", "log_var" and "z" (see `Pretrained.sample`): float32 (n, z_dim) each. The plain
+        autoencoder has no log_var, neither here nor on disk.
     """
-    arrays = {name: np.empty((len(images), model.z_dim), np.float32) for name in ARRAYS}
+    names = ("mu", "log_var", "z") if model.variational else ("mu", "z")
+    arrays = {name: np.empty((len(images), model.z_dim), np.float32) for name in names}
+    noise = _noise_generator(seed, split)
     with progress_bar(len(images), label=f"encode {split}", unit="images") as bar:
         for start in range(0, len(images), _BLOCK):
             rows = np.arange(start, min(start + _BLOCK, len(images)))
             mu, log_var = model.encode(images.take(rows))
-            arrays["mu"][rows], arrays["log_var"][rows] = mu, log_var
+            arrays["mu"][rows] = mu
+            if log_var is not None:
+                arrays["log_var"][rows] = log_var
+            drawn = noise.standard_normal(mu.shape, dtype=np.float32)
+            arrays["z"][rows] = model.sample(mu, log_var, drawn)
             bar.update(len(rows))
-    arrays["z"][:] = arrays["mu"] + np.exp(0.5 * arrays["log_var"]) * _noise(
-        arrays["mu"].shape, seed=seed, split=split
-    )
     for name, array in arrays.items():
         with atomic_path(folder / f"{split}_{name}.npy") as temporary:
             np.save(temporary, array, allow_pickle=False)
     return arrays
 
 
-def _noise(shape: tuple[int, ...], *, seed: int, split: str) -> np.ndarray:
+def _noise_generator(seed: int, split: str) -> np.random.Generator:
     # A stream for each split: the same noise in all would make their z-points alike.
-    key = np.random.SeedSequence((seed, *split.encode()))
-    generator = np.random.Generator(np.random.Philox(key))
-    return generator.standard_normal(shape, dtype=np.float32)
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, *split.encode()))))

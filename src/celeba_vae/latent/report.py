@@ -27,7 +27,7 @@ _COMPONENTS = 12
 
 def write_zpoint_report(
     folder: Path,
-    splits: Mapping[str, tuple[Points, Points, Points]],
+    splits: Mapping[str, tuple[Points, Points | None, Points]],
     *,
     active_variance: float,
 ) -> dict[str, dict[str, float | int | None]]:
@@ -36,14 +36,16 @@ def write_zpoint_report(
     Everything but the radii is shown for the training split. Files:
         dimensions.tsv: the figures of each dimension (see `dimension_table`; active is 0 or 1).
         radius.tsv: histograms of |z| for each split beside the chi density.
-        components.tsv: histograms of the dimensions with the largest KL beside N(0, 1).
+        components.tsv: histograms of the strongest dimensions beside N(0, 1): those with the
+            largest KL, and without log_var those with the largest deviation of z.
         eigenvalues.tsv: rank and eigenvalue of the covariance of z, descending.
         plots/radius.png, dimensions.png, components.png, eigenvalues.png, and, from two
         dimensions on, plane.png.
 
     Args:
         folder: where to write.
-        splits: (mu, log_var, z) by name, each (images, z_dim); one of them is `train`.
+        splits: (mu, log_var, z) by name, each (images, z_dim); one of them is `train`. log_var
+            is None for the plain autoencoder.
         active_variance: see `dimension_table`.
 
     Returns:
@@ -56,17 +58,25 @@ def write_zpoint_report(
     _write_columns(
         folder / "dimensions.tsv", {**dimensions, "active": dimensions["active"].astype(int)}
     )
-    plots.plot_dimensions(folder / "plots/dimensions.png", dimensions)
+    ranked_by, strength = (
+        ("KL", dimensions["kl"])
+        if log_var is not None
+        else ("standard deviation", dimensions["std_z"])
+    )
+    order = np.argsort(-strength, kind="stable")
+    plots.plot_dimensions(folder / "plots/dimensions.png", dimensions, order, ranked_by=ranked_by)
 
     lengths = {name: radii(sampled) for name, (_, _, sampled) in splits.items()}
     radius = radius_table(lengths, z_dim)
     _write_columns(folder / "radius.tsv", radius)
     plots.plot_radius(folder / "plots/radius.png", radius, z_dim)
 
-    strongest = np.argsort(-dimensions["kl"], kind="stable")[:_COMPONENTS].tolist()
+    strongest = order[:_COMPONENTS].tolist()
     components = component_table(z, strongest)
     _write_columns(folder / "components.tsv", components)
-    plots.plot_components(folder / "plots/components.png", components, strongest)
+    plots.plot_components(
+        folder / "plots/components.png", components, strongest, ranked_by=ranked_by
+    )
 
     shape = covariance_summary(z)
     eigenvalues = shape["eigenvalues"]

@@ -43,7 +43,7 @@ def describe_zpoints(
     save_gaussian(folder / GAUSSIAN_FILE, fit_gaussian(arrays["train"]["z"]))
     summary = write_zpoint_report(
         folder,
-        {split: (each["mu"], each["log_var"], each["z"]) for split, each in arrays.items()},
+        {split: (each["mu"], each.get("log_var"), each["z"]) for split, each in arrays.items()},
         active_variance=params.active_variance,
     )
     write_json(metrics, summary)

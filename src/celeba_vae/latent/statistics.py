@@ -37,34 +37,38 @@ def kl_per_dimension(mu: Points, log_var: Points) -> Floats:
 
 
 def dimension_table(
-    mu: Points, log_var: Points, z: Points, *, active_variance: float
+    mu: Points, log_var: Points | None, z: Points, *, active_variance: float
 ) -> dict[str, NDArray[Any]]:
     """Return one row of figures for each dimension, as columns of length z_dim.
 
     Args:
         mu: (images, z_dim).
-        log_var: (images, z_dim).
-        z: (images, z_dim), one sample of q(z|x) for each image.
+        log_var: (images, z_dim); None for the plain autoencoder.
+        z: (images, z_dim), one sample of q(z|x) for each image; mu for the plain autoencoder.
         active_variance: a dimension is active if the variance of mu over the images is larger
             (Burda, Grosse and Salakhutdinov 2016, section 5.2).
 
     Returns:
-        dimension (0, 1, ...), mean_mu, std_mu, mean_z, std_z, kl (nats per image),
-        posterior_variance (the mean of exp(log_var)) and active (bool).
+        dimension (0, 1, ...), mean_mu, std_mu, mean_z, std_z and active (bool); with log_var
+        also kl (nats per image) and posterior_variance (the mean of exp(log_var)).
     """
     mean_mu, variance_mu = _mean_and_variance(mu)
     mean_z, variance_z = _mean_and_variance(z)
-    posterior_variance = sum(np.exp(lv).sum(axis=0) for lv in _blocks(log_var)) / len(log_var)
-    return {
+    table = {
         "dimension": np.arange(mu.shape[1]),
         "mean_mu": mean_mu,
         "std_mu": np.sqrt(variance_mu),
         "mean_z": mean_z,
         "std_z": np.sqrt(variance_z),
-        "kl": kl_per_dimension(mu, log_var),
-        "posterior_variance": posterior_variance,
         "active": variance_mu > active_variance,
     }
+    if log_var is not None:
+        variance = sum(np.exp(lv).sum(axis=0) for lv in _blocks(log_var)) / len(log_var)
+        table |= {
+            "kl": kl_per_dimension(mu, log_var),
+            "posterior_variance": np.asarray(variance),
+        }
+    return table
 
 
 def radii(points: Points) -> Floats:
@@ -166,20 +170,27 @@ def covariance_summary(points: Points) -> dict[str, Any]:
 
 
 def summarize(
-    mu: Points, log_var: Points, z: Points, *, active_variance: float
+    mu: Points, log_var: Points | None, z: Points, *, active_variance: float
 ) -> dict[str, float | int | None]:
     """Return the few figures that tell how the KL loss confines one split, ready for JSON.
 
     Args and units as in `dimension_table`, `radius_summary` and `covariance_summary`; the
-    eigenvalues, the effective rank and the correlation are those of z, not of mu.
+    eigenvalues, the effective rank and the correlation are those of z, not of mu. Without
+    log_var there are no figures of KL and posterior variance.
     """
     table = dimension_table(mu, log_var, z, active_variance=active_variance)
     z_radius, mu_radius = radius_summary(z), radius_summary(mu)
     shape = covariance_summary(z)
+    of_posterior = {}
+    if log_var is not None:
+        of_posterior = {
+            "kl_nats_per_image": float(table["kl"].sum()),
+            "posterior_variance_mean": float(table["posterior_variance"].mean()),
+        }
     return {
         "images": len(z),
         "z_dim": z.shape[1],
-        "kl_nats_per_image": float(table["kl"].sum()),
+        **of_posterior,
         "active_dimensions": int(table["active"].sum()),
         "z_radius_mean": z_radius["mean"],
         "z_radius_std": z_radius["std"],
@@ -193,7 +204,6 @@ def summarize(
         "mean_z_rms": float(np.sqrt((table["mean_z"] ** 2).mean())),
         "std_z_mean": float(table["std_z"].mean()),
         "std_mu_mean": float(table["std_mu"].mean()),
-        "posterior_variance_mean": float(table["posterior_variance"].mean()),
         "largest_correlation": shape["largest_correlation"],
         "eigenvalue_max": float(shape["eigenvalues"][0]),
         "eigenvalue_min": float(shape["eigenvalues"][-1]),

@@ -13,9 +13,10 @@ Tensor = Any
 # The slope of the author's LeakyReLU(): Keras' default.
 LEAKY_SLOPE = 0.3
 
-# The inner convolutions of a residual block have a quarter of its maps, as in He et al. 2016:
-# eight blocks then cost 2 % more parameters, where full ones would cost 40 %.
-NARROWING = 4
+# The inner convolution of a residual block has an eighth of its maps. With the default filters
+# the blocks are 2 % of the Encoder's parameters and 4 % of the Decoder's, and a step takes 1.5
+# times as long; with a quarter 4 %, 8 % and 1.6 times.
+NARROWING = 8
 
 
 def activation(kind: str, *, name: str) -> keras.Layer:
@@ -35,24 +36,21 @@ def residual_block(
 ) -> Tensor:
     """Return x + f(x), of the same shape (n, side, side, maps) as x.
 
-    f is a bottleneck (He et al. 2016): a 1x1 convolution to a quarter of the maps, one with
-    the parameters' kernel, each with normalisation and activation, and a 1x1 convolution back.
-    What is added has neither, so that x passes unchanged (He et al. 2016, identity mappings).
+    f is a convolution with the parameters' kernel to an eighth of the maps, normalisation,
+    activation, and a 1x1 convolution back. What it adds gets neither of the two, so that x passes
+    unchanged (He et al. 2016, Identity Mappings in Deep Residual Networks).
     """
     maps = x.shape[-1]
-    inner = max(1, maps // NARROWING)
-    y = x
-    for part, kernel in (("narrow", 1), ("conv", params.kernel)):
-        y = keras.layers.Conv2D(
-            inner,
-            kernel,
-            padding="same",
-            kernel_initializer=next(initializer),
-            name=f"{name}_{part}",
-        )(y)
-        if params.batch_norm:
-            y = batch_norm(params, name=f"{name}_{part}_norm")(y)
-        y = activation(params.activation, name=f"{name}_{part}_activation")(y)
+    y = keras.layers.Conv2D(
+        max(1, maps // NARROWING),
+        params.kernel,
+        padding="same",
+        kernel_initializer=next(initializer),
+        name=f"{name}_conv",
+    )(x)  # (n, side, side, maps / 8)
+    if params.batch_norm:
+        y = batch_norm(params, name=f"{name}_norm")(y)
+    y = activation(params.activation, name=f"{name}_activation")(y)
     y = keras.layers.Conv2D(maps, 1, kernel_initializer=next(initializer), name=f"{name}_widen")(y)
     return keras.layers.Add(name=f"{name}_add")([x, y])
 
