@@ -65,7 +65,7 @@ def _part(value: Any) -> int | float:
 
 # A fraction of the images as a float, or a number of them as an integer.
 Part = Annotated[int | float, PlainValidator(_part)]
-Filter = Literal["lanczos", "bicubic", "hamming", "bilinear", "box"]
+Filter = Literal["area", "lanczos", "bicubic", "hamming", "bilinear", "box"]
 Activation = Literal["leaky_relu", "relu", "selu", "gelu"]
 AnyActivation = Literal["leaky_relu", "relu", "selu", "gelu", "linear"]
 
