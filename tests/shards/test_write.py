@@ -644,7 +644,7 @@ def test_real_images_and_their_attributes(tmp_path: Path) -> None:
         shutil.copy(Path(SUBSET) / file, source)
     raw, folder = tmp_path / "raw", tmp_path / "shards"
     import_dataset(source, raw)
-    manifest = write(raw, folder, 2, size=96, shard_images=512)
+    manifest = write(raw, folder, 2, size=96, shard_images=512, filter="lanczos")
     assert sum(entry["images"] for entry in manifest["splits"].values()) == 3000
     assert manifest["rows_without_image"] == 202_599 - 3000
 
