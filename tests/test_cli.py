@@ -14,7 +14,7 @@ from celeba_vae.params import ModelParams
 from celeba_vae.pretrained import save
 from tests.support import ROOT, run
 
-MANIFEST = {"image_shape": [32, 32, 3], "crop": 148, "filter": "lanczos"}
+MANIFEST = {"image_shape": [32, 32, 3], "crop": 148, "filter": "area"}
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ def _sigma(value: Any) -> float | str:
 
 # A deviation of pixels in [0, 1], or how it is found.
 Sigma = Annotated[float | Literal["learned", "optimal"], PlainValidator(_sigma)]
-Filter = Literal["lanczos", "bicubic", "hamming", "bilinear", "box"]
+Filter = Literal["area", "lanczos", "bicubic", "hamming", "bilinear", "box"]
 Activation = Literal["leaky_relu", "relu", "selu", "gelu"]
 AnyActivation = Literal["leaky_relu", "relu", "selu", "gelu", "linear"]
 

@@ -29,7 +29,7 @@ _WORKERS_SECONDS = 10.0
 _CHECK_SECONDS = 5.0
 
 # The packages that decide the bytes of a result, and the one that carries tasks to a cluster.
-_DECISIVE = ("numpy", "pillow", "distributed")
+_DECISIVE = ("numpy", "pillow", "simplejpeg", "opencv-python-headless", "distributed")
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -38,7 +38,7 @@ def params(**changes: object) -> PrepareParams:
     values: dict[str, object] = {
         "size": 16,
         "crop": 148,
-        "filter": "lanczos",
+        "filter": "area",
         "shard_images": 7,
         "on_bad_image": "fail",
         "split": "given",
@@ -133,7 +133,7 @@ def test_pixels_index_and_manifest_agree(tmp_path: Path) -> None:
     folder = tmp_path / "shards"
     manifest = write(raw, folder)
     assert manifest["image_shape"] == [16, 16, 3]
-    assert (manifest["crop"], manifest["filter"]) == (148, "lanczos")
+    assert (manifest["crop"], manifest["filter"]) == (148, "area")
     assert manifest["source"] == {"source": "local", "digest": "abc"}
     assert manifest["rows_without_image"] == 2
     assert manifest["versions"]["numpy"] == np.__version__
@@ -161,7 +161,7 @@ def test_pixels_index_and_manifest_agree(tmp_path: Path) -> None:
     )
     for row in index:
         name = row["file_name"]
-        expected = to_square(jpeg(name), size=16, crop=148, filter="lanczos")
+        expected = to_square(jpeg(name), size=16, crop=148, filter="area")
         stored = np.load(folder / row["shard"])[int(row["offset"])]
         taken = open_split(folder, row["split"]).take(np.array([int(row["row"])]))[0]
         assert np.array_equal(stored, expected)
@@ -195,7 +195,7 @@ def test_one_and_four_workers_write_the_same_bytes(tmp_path: Path) -> None:
     assert first == second
     taken = open_split(tmp_path / "4", "train").take(np.arange(120))
     for image, name in zip(taken, file_names(tmp_path / "4", "train"), strict=True):
-        assert np.array_equal(image, to_square(jpeg(name), size=128, crop=148, filter="lanczos"))
+        assert np.array_equal(image, to_square(jpeg(name), size=128, crop=148, filter="area"))
 
 
 def test_the_order_in_the_archive_does_not_matter(tmp_path: Path) -> None:
@@ -384,7 +384,7 @@ def test_bad_images_can_be_left_out(tmp_path: Path, report: Path) -> None:
     assert sorted(row["file_name"] for row in index) == sorted(kept)
     for row in index:
         name = row["file_name"]
-        expected = to_square(images[name], size=16, crop=148, filter="lanczos")
+        expected = to_square(images[name], size=16, crop=148, filter="area")
         taken = open_split(folder, row["split"]).take(np.array([int(row["row"])]))[0]
         assert np.array_equal(taken, expected)
         assert np.array_equal(np.load(folder / row["shard"])[int(row["offset"])], expected)
@@ -644,7 +644,7 @@ def test_real_images_and_their_attributes(tmp_path: Path) -> None:
         shutil.copy(Path(SUBSET) / file, source)
     raw, folder = tmp_path / "raw", tmp_path / "shards"
     import_dataset(source, raw)
-    manifest = write(raw, folder, 2, size=96, shard_images=512)
+    manifest = write(raw, folder, 2, size=96, shard_images=512, filter="lanczos")
     assert sum(entry["images"] for entry in manifest["splits"].values()) == 3000
     assert manifest["rows_without_image"] == 202_599 - 3000
 

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -182,6 +183,9 @@ def write_shards(
             "pillow": PIL.__version__,
             "libjpeg_turbo": features.version("libjpeg_turbo"),
             "numpy": np.__version__,
+            # simplejpeg brings a libjpeg-turbo of its own.
+            "simplejpeg": version("simplejpeg"),
+            "opencv": version("opencv-python-headless"),
         },
     }
     write_json(folder / MANIFEST_FILE, manifest)
