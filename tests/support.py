@@ -1,11 +1,17 @@
 """What tests call: commands run as users run them, and tiny copies of the project."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
+
+from celeba_vae.files import sha256_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -77,6 +83,28 @@ def set_params(project: Path, *overrides: str) -> None:
     from dvc.utils.hydra import apply_overrides
 
     apply_overrides(project / "params.yaml", list(overrides))
+
+
+def write_shards(folder: Path, splits: Mapping[str, np.ndarray]) -> None:
+    """Write one shard for each split, with manifest and index, as `prepare` leaves them.
+
+    Args:
+        folder: where to write.
+        splits: uint8 images (n, size, size, 3) by the name of the split.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    described = {}
+    index = ["split,shard,row,file_name"]
+    for name, images in splits.items():
+        file = f"{name}-00000-of-00001.npy"
+        np.save(folder / file, images)
+        shard = {"file": file, "images": len(images), "sha256": sha256_of(folder / file)}
+        described[name] = {"images": len(images), "shards": [shard]}
+        index += [f"{name},{file},{row},{name}{row}.jpg" for row in range(len(images))]
+        shape = list(images.shape[1:])
+    manifest = {"image_shape": shape, "crop": 148, "filter": "area", "splits": described}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "images.csv").write_text("\n".join(index) + "\n")
 
 
 def slow_square(number: int) -> int:

@@ -14,6 +14,7 @@ from celeba_vae.latent.samples import write_samples
 from celeba_vae.params import Params
 from celeba_vae.shards.read import open_split
 from celeba_vae.training.run import train_model
+from tests.support import write_shards
 
 GAUSSIAN = {"loss": "gaussian", "kl_weight": 1.0}
 
@@ -33,20 +34,8 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def shards(tmp_path_factory: pytest.TempPathFactory, random_images: np.ndarray) -> Path:
     """Shards of the three splits, as `prepare` leaves them."""
     folder = tmp_path_factory.mktemp("shards")
-    splits = {}
-    index = ["split,row,file_name"]
-    for name, part in (
-        ("train", random_images[:30]),
-        ("validation", random_images[30:36]),
-        ("test", random_images[36:]),
-    ):
-        file = f"{name}-00000-of-00001.npy"
-        np.save(folder / file, part)
-        splits[name] = {"shards": [{"file": file, "images": len(part), "sha256": ""}]}
-        index += [f"{name},{row},{name}{row}.jpg" for row in range(len(part))]
-    manifest = {"image_shape": [32, 32, 3], "crop": 148, "filter": "lanczos", "splits": splits}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    (folder / "images.csv").write_text("\n".join(index) + "\n")
+    parts = np.split(random_images, [30, 36])
+    write_shards(folder, dict(zip(("train", "validation", "test"), parts, strict=True)))
     return folder
 
 
@@ -63,6 +52,8 @@ def trained(
         model=tiny.model.model_copy(update=model),
         train=tiny.train.model_copy(update={"epochs": 1} | train),
         threads=2,
+        run=tiny.run,
+        code={},
     )
     return dict(json.loads((folder / "train.json").read_text()))
 

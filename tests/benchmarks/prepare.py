@@ -77,13 +77,13 @@ def decoded_at(eighths: int, content: bytes) -> np.ndarray:
 
 def candidates() -> dict[str, Callable[[bytes], np.ndarray]]:
     """Return every way to make a square: the filters of prepare.filter, then what it might be."""
-    filtered = {
+    filtered: dict[str, Callable[[bytes], np.ndarray]] = {
         name: partial(to_square, size=SIZE, crop=CROP, filter=name) for name in sorted(FILTERS)
     }
     return filtered | {
         "area, Pillow decodes": lambda content: area(np.asarray(Image.open(io.BytesIO(content)))),
         "area, OpenCV decodes": lambda content: area(
-            cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+            np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB))
         ),
         "area, fast DCT": lambda content: area(simplejpeg.decode_jpeg(content, fastdct=True)),
         "lanczos, gap 1": reduced_gap,

@@ -7,26 +7,16 @@ import numpy as np
 import pytest
 
 from celeba_vae.errors import UserError
-from celeba_vae.files import sha256_of
 from celeba_vae.params import Params
 from celeba_vae.training.fit import HISTORY_COLUMNS
 from celeba_vae.training.run import train_model
+from tests.support import write_shards
 
 CODE = {"src/celeba_vae/model/vae.py": "0"}
 
 
-def write_shards(folder: Path, images: np.ndarray) -> None:
-    splits = {}
-    for name, part in (("train", images[:30]), ("validation", images[30:])):
-        file = f"{name}-00000-of-00001.npy"
-        folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / file, part)
-        splits[name] = {
-            "images": len(part),
-            "shards": [{"file": file, "images": len(part), "sha256": sha256_of(folder / file)}],
-        }
-    manifest = {"image_shape": [32, 32, 3], "crop": 148, "filter": "lanczos", "splits": splits}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+def write_images(folder: Path, images: np.ndarray) -> None:
+    write_shards(folder, {"train": images[:30], "validation": images[30:]})
 
 
 class Place:
@@ -67,7 +57,7 @@ def place(
     tmp_path: Path, tiny: Params, random_images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> Place:
     monkeypatch.setenv("CELEBA_VAE_SCRATCH", str(tmp_path / "scratch"))
-    write_shards(tmp_path / "shards", random_images)
+    write_images(tmp_path / "shards", random_images)
     return Place(tmp_path, tiny)
 
 
@@ -149,7 +139,7 @@ def test_changed_parameters_code_or_data_start_afresh_and_say_why(
     assert "train.kl_weight: 15.0, now 3.0" in capsys.readouterr().out
     place.train("c", epochs=1, kl_weight=3.0, code={"src/celeba_vae/model/vae.py": "1"})
     assert "code.src/celeba_vae/model/vae.py: 0, now 1" in capsys.readouterr().out
-    write_shards(place.folder / "shards", random_images[::-1])
+    write_images(place.folder / "shards", random_images[::-1])
     place.train("d", epochs=1, kl_weight=3.0, code={"src/celeba_vae/model/vae.py": "1"})
     assert "changed since the last fit: data: " in capsys.readouterr().out
     # Each has its own state, and finds it again.
