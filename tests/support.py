@@ -28,6 +28,9 @@ TINY = (
     "generate.columns=3",
     "generate.walks=2",
     "generate.walk_steps=3",
+    "attributes.min_images=1",
+    "attributes.rows=2",
+    "attributes.columns=3",
     "run.workers=2",
 )
 

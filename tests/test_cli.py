@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from celeba_vae.cli import cli
+from celeba_vae.latent.directions import DIRECTIONS_FILE, save_directions
 from celeba_vae.latent.samplers import GAUSSIAN_FILE, fit_gaussian, save_gaussian
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams
@@ -43,6 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data/zpoints").mkdir()
     z = np.random.default_rng(0).normal(size=(50, 6))
     save_gaussian(folder / "data/zpoints" / GAUSSIAN_FILE, fit_gaussian(z))
+    steps = {"Smiling": np.arange(6.0), "Male": np.ones(6)}
+    save_directions(folder / "data/attributes" / DIRECTIONS_FILE, steps, z_dim=6)
     os.mkfifo(folder / "pipe.jpg")
     for name, colour in (("a.jpg", "red"), ("b.png", "blue")):
         Image.new("RGB", (178, 218), colour).save(folder / name)
@@ -76,7 +79,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 def test_help_names_every_command_and_needs_no_tensorflow(command: Command, folder: Path) -> None:
     text = command("--help")
-    for name in ("parameters", "sample", "reconstruct", "morph", "summary"):
+    for name in ("parameters", "sample", "reconstruct", "morph", "edit", "summary"):
         assert name in text
         assert "--help" in command(name, "--help")
     code = (
@@ -118,9 +121,50 @@ def test_morph_begins_and_ends_with_the_reconstructions(command: Command, folder
     assert np.abs(walk[:, 102:].astype(int) - pairs[34:, 34:]).max() <= 1
 
 
+def edit(*pushes: str, out: str) -> tuple[str, ...]:
+    """The words that edit a.jpg by pushes of the form attribute=amount."""
+    words = []
+    for push in pushes:
+        attribute, by = push.split("=")
+        words += ["--attribute", attribute, "--by", by]
+    return ("edit", "a.jpg", *words, "--out", out)
+
+
+def test_edit_shows_photo_reconstruction_and_edited_face(command: Command, folder: Path) -> None:
+    def faces(*pushes: str) -> np.ndarray:
+        assert command(*edit(*pushes, out="e.png")) == "wrote e.png\n"
+        with Image.open(folder / "e.png") as image:
+            grid = np.asarray(image).astype(int)
+        assert grid.shape == (32, 3 * 34 - 2, 3)
+        return np.stack([grid[:, :32], grid[:, 34:66], grid[:, 68:]])
+
+    command("reconstruct", "a.jpg", "--out", "r.png")
+    with Image.open(folder / "r.png") as image:
+        pair = np.asarray(image).astype(int)
+    still = faces("Smiling=0")
+    assert np.abs(still[0] - pair[:32]).max() == 0
+    assert np.abs(still[1] - pair[34:]).max() <= 1
+    assert np.abs(still[2] - still[1]).max() <= 1
+    smiling, away, both = faces("Smiling=2"), faces("Smiling=-2"), faces("Smiling=2", "Male=-3")
+    assert np.abs(smiling[:2] - still[:2]).max() <= 1
+    edited = (still[2], smiling[2], away[2], both[2])
+    for i, one in enumerate(edited):
+        assert all(np.abs(one - other).max() > 2 for other in edited[:i])
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        (edit("Smile=1", out="e.png"), "Smile: the model has no direction of it; allowed Smiling,"),
+        (edit("Smiling=1", out="a.jpg"), "--out a.jpg: must end in .png"),
+        (
+            (*edit("Male=1", out="e.png"), "--attribute", "Smiling"),
+            "2 --attribute and 1 --by: give",
+        ),
+        (
+            (*edit("Male=1", out="e.png"), "--directions", "nowhere"),
+            "nowhere/directions.npz: no such file; `dvc repro attributes` writes it",
+        ),
         (("sample", "--out", "x.jpg"), "error: --out x.jpg: must end in .png"),
         (("sample", "--model", "nowhere"), "no trained model there"),
         (("sample", "--zpoints", "nowhere"), "nowhere/gaussian.npz"),

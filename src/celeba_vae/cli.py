@@ -173,6 +173,59 @@ def morph(photo_a: Path, photo_b: Path, steps: int, model: Path, out: Path) -> N
 
 
 @cli.command()
+@click.argument("photo", type=_EXISTING_FILE)
+@click.option(
+    "--attribute",
+    "attributes",
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="What to change, such as Smiling; may be given several times, each with its --by.",
+)
+@click.option(
+    "--by",
+    "amounts",
+    multiple=True,
+    required=True,
+    type=click.FloatRange(-100, 100),
+    help="How far, in standard deviations of the training faces; below 0 away from it. 2 is "
+    "much, beyond 3 faces fall apart.",
+)
+@model_option
+@folder_option("--directions", "data/attributes", "Folder with the directions of attributes.")
+@out_option("edited.png")
+def edit(
+    photo: Path,
+    attributes: tuple[str, ...],
+    amounts: tuple[float, ...],
+    model: Path,
+    directions: Path,
+    out: Path,
+) -> None:
+    """Change attributes of a face: the photo, its reconstruction, and the edited face.
+
+    celeba-vae edit photo.jpg --attribute Smiling --by 2 --attribute Male --by -1
+    """
+    _check_out(out, inputs=(photo,))
+    if len(attributes) != len(amounts):
+        raise UserError(
+            f"{len(attributes)} --attribute and {len(amounts)} --by: give one --by for each "
+            "--attribute, in the same order"
+        )
+    pretrained = _load(model)
+    from celeba_vae.latent.directions import DIRECTIONS_FILE, load_directions, total_push
+
+    known = load_directions(directions / DIRECTIONS_FILE, z_dim=pretrained.z_dim)
+    push = total_push(known, list(zip(attributes, amounts, strict=True)))
+    image = _read_photos((photo,), pretrained)
+    mu, _ = pretrained.encode(image)
+    import numpy as np
+
+    faces = pretrained.decode(np.concatenate([mu, mu + push]))
+    _save_grid(np.concatenate([image, faces]), out, rows=1, columns=3)
+
+
+@cli.command()
 @folder_option("--shards", "data/shards", "Folder of the shards.")
 @out_option("contact_sheet.png")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)

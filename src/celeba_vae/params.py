@@ -274,6 +274,16 @@ class GenerateParams(_Group):
     walk_steps: Annotated[int, Field(ge=2, le=100)]
 
 
+class AttributesParams(_Group):
+    """Probes of attributes and faces pushed along them."""
+
+    min_images: Count
+    shown: list[str]
+    rows: Annotated[int, Field(ge=1, le=100)]
+    columns: Annotated[int, Field(ge=2, le=100)]
+    push: Annotated[Number, Field(gt=0, le=100)]
+
+
 class RunParams(_Group):
     """What changes no byte of any result."""
 
@@ -304,6 +314,7 @@ class Params(_Group):
     train: TrainParams
     zpoints: ZpointsParams
     generate: GenerateParams
+    attributes: AttributesParams
     threads: Annotated[int, Field(ge=1, le=1024)]
     run: RunParams
 

@@ -64,6 +64,21 @@ def test_a_long_caption_is_not_cut_off() -> None:
     assert (labelled[:, -6:] == 255).all()
 
 
+def test_heads_stand_above_their_columns() -> None:
+    images = _images(6, 40)
+    grid = image_grid(images, rows=2, columns=3)
+    labelled = labelled_grid(
+        images, columns=3, labels=["one", "two"], heads=["-1", "", "+1"], caption="Numbers"
+    )
+    height, width = grid.shape[:2]
+    assert np.array_equal(labelled[-height:, -width:], grid)
+    heads = labelled[-height - 20 : -height, -width:]
+    for column, dark in enumerate((True, False, True)):
+        assert (heads[:, 42 * column : 42 * column + 40].min() < 100) == dark
+    with pytest.raises(ValueError, match="1 heads for 3 columns"):
+        labelled_grid(images, columns=3, heads=["a"])
+
+
 def test_without_text_it_is_the_plain_grid() -> None:
     images = _images(4, 8)
     assert np.array_equal(labelled_grid(images, columns=2), image_grid(images, rows=2, columns=2))

@@ -18,8 +18,8 @@ from PIL import Image
 from celeba_vae.shards.read import file_names
 from tests.support import ROOT, make_project, run, set_params, succeed
 
-STAGES = ("download", "prepare", "train", "zpoints", "generate")
-LATER = {"train", "zpoints", "generate"}
+STAGES = ("download", "prepare", "train", "zpoints", "generate", "attributes")
+LATER = {"train", "zpoints", "generate", "attributes"}
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 
 
@@ -70,6 +70,13 @@ def test_every_stage_leaves_what_it_promises(project: Path) -> None:
         "samples/random_normal.png",
         "samples/walks.npy",
         "samples/overview.png",
+        "attributes/attributes.tsv",
+        "attributes/directions.npz",
+        "attributes/factors.tsv",
+        "attributes/plots/auc.png",
+        "attributes/plots/factors.png",
+        "attributes/plots/push_Male.png",
+        "metrics/attributes.json",
         "metrics/train.json",
         "metrics/zpoints.json",
         "metrics/generate.json",
@@ -119,6 +126,7 @@ def test_plots_show_every_picture_and_curve(project: Path) -> None:
     pictures = sorted((project / "data/samples").glob("*.png"))
     pictures += sorted((project / "data/zpoints/plots").glob("*.png"))
     assert len(pictures) == 10
+    pictures += sorted((project / "data/attributes/plots").glob("*.png"))
     for picture in pictures:
         assert f"_{picture.name}" in page
     for title in ("Loss (nats", "Reconstruction loss (nats", "KL loss (nats", "Distance of the z"):

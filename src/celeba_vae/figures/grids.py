@@ -62,15 +62,17 @@ def labelled_grid(
     *,
     columns: int,
     labels: Sequence[str] = (),
+    heads: Sequence[str] = (),
     caption: str = "",
     gap: int = 2,
 ) -> Pixels:
-    """Return a grid of dark on white text: a label left of each row, a caption on top.
+    """Return a grid of dark on white text: labels left of rows and above columns.
 
     Args:
         images: (n, S, S, 3), row by row.
         columns: images in a row of the grid.
         labels: one for each row of the grid, or none at all.
+        heads: one for each column, or none at all; they should not be wider than an image.
         caption: one line above the grid; empty for none.
         gap: pixels between neighbouring images.
 
@@ -80,16 +82,22 @@ def labelled_grid(
     rows = -(-len(images) // columns)
     if labels and len(labels) != rows:
         raise ValueError(f"{len(labels)} labels for {rows} rows of images")
+    if heads and len(heads) != columns:
+        raise ValueError(f"{len(heads)} heads for {columns} columns of images")
     grid = image_grid(images, rows=rows, columns=columns, gap=gap)
     font = ImageFont.load_default(_FONT_SIZE)
     left = _room(max(font.getlength(label) for label in labels)) if labels else 0
-    top = 2 * _MARGIN + _FONT_SIZE if caption else 0
-    width = max(left + grid.shape[1], _room(font.getlength(caption)) if caption else 0)
+    line = 2 * _MARGIN + _FONT_SIZE
+    top = line * (bool(caption) + bool(heads))
+    width = left + max(grid.shape[1], _room(font.getlength(caption)) if caption else 0)
     canvas = Image.new("RGB", (width, top + len(grid)), "white")
     canvas.paste(Image.fromarray(grid), (left, top))
     draw = ImageDraw.Draw(canvas)
-    draw.text((left or _MARGIN, top // 2), caption, fill="black", font=font, anchor="lm")
-    pitch = images.shape[1] + gap
+    draw.text((left or _MARGIN, line // 2), caption, fill="black", font=font, anchor="lm")
+    pitch, side = images.shape[1] + gap, images.shape[2]
+    for column, head in enumerate(heads):
+        middle = left + column * (side + gap) + side // 2
+        draw.text((middle, top - line // 2), head, fill="black", font=font, anchor="mm")
     for row, label in enumerate(labels):
         middle = top + row * pitch + images.shape[1] // 2
         draw.text((left - _MARGIN, middle), label, fill="black", font=font, anchor="rm")

@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from celeba_vae.errors import UserError
+from celeba_vae.latent.directions import (
+    attribute_direction,
+    load_directions,
+    save_directions,
+    total_push,
+)
+
+
+def test_a_step_is_one_deviation_along_the_line_between_the_centres() -> None:
+    generator = np.random.default_rng(0)
+    has = generator.random(20_000) < 0.3
+    axis = np.array([3.0, 0.0, -4.0, 0.0]) / 5
+    mu = generator.normal(size=(20_000, 4)) + 2 * has[:, None] * axis
+    step = attribute_direction(mu, has)
+    # Along the axis: noise of variance 1, and twice a coin that falls on one side 0.3 of the time.
+    assert np.linalg.norm(step) == pytest.approx(np.sqrt(1 + 4 * 0.3 * 0.7), rel=0.02)
+    assert step / np.linalg.norm(step) == pytest.approx(axis, abs=0.03)
+
+
+def test_correlated_dimensions_move_together() -> None:
+    # The second dimension follows the first and adds nothing to a probe: its weight is 0, but a
+    # face with more of the first has more of the second.
+    generator = np.random.default_rng(1)
+    first = generator.normal(size=20_000)
+    mu = np.stack([first, 0.5 * first + 0.1 * generator.normal(size=20_000)], axis=1)
+    step = attribute_direction(mu, first > 0)
+    assert step[1] / step[0] == pytest.approx(0.5, abs=0.01)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), scale=st.floats(0.01, 100), shift=st.floats(-10, 10))
+def test_lacking_is_the_opposite_and_steps_scale_with_the_cloud(
+    seed: int, scale: float, shift: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    mu = generator.normal(size=(50, 3))
+    has = np.arange(50) < generator.integers(1, 50)
+    step = attribute_direction(mu, has)
+    assert attribute_direction(mu, ~has) == pytest.approx(-step)
+    assert attribute_direction(scale * mu + shift, has) == pytest.approx(scale * step, rel=1e-6)
+
+
+def test_a_collapsed_model_has_steps_of_length_zero() -> None:
+    assert not attribute_direction(np.ones((4, 3)), np.array([True, False, True, False])).any()
+
+
+STEPS = {"Smiling": np.array([0.5, -1.0, 0.25]), "Male": np.array([0.0, 2.0, 1.0])}
+
+
+def test_directions_come_back_in_stable_bytes(tmp_path: Path) -> None:
+    for name in ("one/a.npz", "two.npz"):
+        save_directions(tmp_path / name, STEPS, z_dim=3)
+    assert (tmp_path / "one/a.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    loaded = load_directions(tmp_path / "two.npz", z_dim=3)
+    assert list(loaded) == ["Smiling", "Male"]
+    for name, step in STEPS.items():
+        assert loaded[name].dtype == np.float32
+        assert np.array_equal(loaded[name], step)
+    save_directions(tmp_path / "none.npz", {}, z_dim=3)
+    assert load_directions(tmp_path / "none.npz", z_dim=3) == {}
+
+
+def test_no_pickle_is_ever_opened(tmp_path: Path) -> None:
+    names = np.array(["Smiling"], dtype=object)
+    np.savez(tmp_path / "a.npz", attributes=names, steps=np.ones((1, 3)))
+    with pytest.raises(UserError, match="holds no directions"):
+        load_directions(tmp_path / "a.npz", z_dim=3)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "expected"),
+    [
+        (None, "no such file; `dvc repro attributes` writes it"),
+        ({}, "holds no directions, the arrays attributes and steps"),
+        ({"attributes": ["Male"], "steps": np.ones((1, 4))}, "the model has 3 dimensions"),
+        ({"attributes": ["Male"], "steps": np.ones((2, 3))}, "1 attributes and steps of shape"),
+        ({"attributes": ["Male"], "steps": [[1, np.nan, 1]]}, "values that are not finite"),
+    ],
+)
+def test_a_wrong_file_gets_one_line(
+    tmp_path: Path, arrays: dict[str, object] | None, expected: str
+) -> None:
+    path = tmp_path / "directions.npz"
+    if arrays is not None:
+        np.savez(path, **{name: np.asarray(value) for name, value in arrays.items()})
+    with pytest.raises(UserError, match=expected) as caught:
+        load_directions(path, z_dim=3)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_file_gets_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "directions.npz"
+    save_directions(path, STEPS, z_dim=3)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(UserError, match="is damaged"):
+        load_directions(path, z_dim=3)
+
+
+def test_pushes_add_up() -> None:
+    steps = {name: step.astype(np.float32) for name, step in STEPS.items()}
+    push = total_push(steps, [("Smiling", 2.0), ("Male", -1.0), ("Smiling", -1.0)])
+    assert push == pytest.approx([0.5, -3.0, -0.75])
+    assert push.dtype == np.float32
+    with pytest.raises(UserError, match="attribute Smile: .* allowed Smiling, Male"):
+        total_push(steps, [("Male", 1.0), ("Smile", 1.0)])
+    with pytest.raises(UserError, match="allowed none"):
+        total_push({}, [("Male", 1.0)])
