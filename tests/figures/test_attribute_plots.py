@@ -19,7 +19,8 @@ def test_bars_are_as_long_as_the_auc_and_in_stable_bytes(tmp_path: Path) -> None
     # The best is on top: 0.4 long, then 0.25, then 0.02 to the other side.
     bars = [length for length in lengths if length > 3]
     assert bars[0] == max(bars)
-    assert np.isclose(0.25 / 0.4, sorted(set(bars))[-2] / max(bars), atol=0.03)
+    second = max(length for length in bars if length < 0.9 * max(bars))
+    assert np.isclose(second / max(bars), 0.25 / 0.4, atol=0.03)
 
 
 def test_the_heat_map_is_brightest_where_a_factor_sits(tmp_path: Path) -> None:

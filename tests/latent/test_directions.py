@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,11 +87,11 @@ def test_no_pickle_is_ever_opened(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_file_gets_one_line(
-    tmp_path: Path, arrays: dict[str, object] | None, expected: str
+    tmp_path: Path, arrays: dict[str, Any] | None, expected: str
 ) -> None:
     path = tmp_path / "directions.npz"
     if arrays is not None:
-        np.savez(path, **{name: np.asarray(value) for name, value in arrays.items()})
+        np.savez(path, **arrays)
     with pytest.raises(UserError, match=expected) as caught:
         load_directions(path, z_dim=3)
     assert "\n" not in str(caught.value)
@@ -109,7 +110,7 @@ def test_pushes_add_up() -> None:
     push = total_push(steps, [("Smiling", 2.0), ("Male", -1.0), ("Smiling", -1.0)])
     assert push == pytest.approx([0.5, -3.0, -0.75])
     assert push.dtype == np.float32
-    with pytest.raises(UserError, match="attribute Smile: .* allowed Smiling, Male"):
+    with pytest.raises(UserError, match=r"attribute Smile: .* allowed Smiling, Male"):
         total_push(steps, [("Male", 1.0), ("Smile", 1.0)])
     with pytest.raises(UserError, match="allowed none"):
         total_push({}, [("Male", 1.0)])
