@@ -49,7 +49,7 @@ def test_a_dimension_for_each_factor_scores_one(
     # In another order, scale and sign, with dimensions that hold nothing or noise.
     noise = np.random.default_rng(1).normal(size=(IMAGES, 3))
     mu = np.concatenate([-3 * truth[:, ::-1] + 7, noise, np.ones((IMAGES, 1))], axis=1)
-    scores = score(mu.astype(np.float32), cells)
+    scores = score(mu, cells)
     summary = scores.summary()
     assert summary["disentanglement"] == pytest.approx(1, abs=1e-6)
     assert summary["completeness"] == pytest.approx(1, abs=1e-6)

@@ -18,7 +18,7 @@ from celeba_vae.figures.grids import labelled_grid, save_png
 from celeba_vae.files import write_json, write_tsv
 from celeba_vae.latent.directions import DIRECTIONS_FILE, attribute_direction, save_directions
 from celeba_vae.latent.factors import FactorScores, completeness, score_factors
-from celeba_vae.latent.statistics import Floats, Points
+from celeba_vae.latent.statistics import Floats
 from celeba_vae.params import AttributesParams
 from celeba_vae.pretrained import Pretrained
 from celeba_vae.progress import progress_bar
@@ -176,9 +176,9 @@ def read_labels(shards: Path) -> dict[str, Labels]:
 
 
 def fit_probes(
-    train: Points,
+    train: Floats,
     train_has: Mapping[str, Has],
-    test: Points,
+    test: Floats,
     test_has: Mapping[str, Has],
     *,
     min_images: int,
@@ -197,7 +197,7 @@ def fit_probes(
     Returns:
         A probe for each attribute, in the order of `train_has`.
     """
-    scaler = StandardScaler().fit(train.astype(np.float64))
+    scaler = StandardScaler().fit(train)
     inputs, held_out = scaler.transform(train), scaler.transform(test)
     probes = []
     with progress_bar(len(train_has), label="probe", unit="attributes") as bar:
@@ -217,7 +217,7 @@ def fit_probes(
 def pushed_faces(
     model: Pretrained,
     images: Split,
-    mu: Points,
+    mu: Floats,
     has: Has,
     *,
     name: str,
@@ -264,11 +264,11 @@ def _too_few(has: Has, split: str, min_images: int) -> str:
     return ""
 
 
-def _read_mu(zpoints: Path, split: str, *, images: Labels) -> Points:
+def _read_mu(zpoints: Path, split: str, *, images: Labels) -> Floats:
     path = zpoints / f"{split}_mu.npy"
     try:
         with path.open("rb") as file:
-            mu: Points = np.lib.format.read_array(file, allow_pickle=False)
+            mu: Floats = np.lib.format.read_array(file, allow_pickle=False).astype(np.float64)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}; run `dvc repro zpoints`") from None
     counts = {len(column) for column in (*images.attributes.values(), *images.factors.values())}

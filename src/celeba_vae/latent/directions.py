@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from celeba_vae.errors import UserError
 from celeba_vae.files import atomic_path
-from celeba_vae.latent.statistics import Floats, Points
+from celeba_vae.latent.statistics import Floats
 
 DIRECTIONS_FILE = "directions.npz"
 
 _MEND = "`dvc repro attributes` writes it"
 
 
-def attribute_direction(mu: Points, has: NDArray[np.bool_]) -> Floats:
+def attribute_direction(mu: Floats, has: NDArray[np.bool_]) -> Floats:
     """Return one step towards an attribute: s u, a standard deviation of mu along u.
 
     With the unit vector u of m1 - m0, the difference between the centres of the images that have
@@ -38,13 +38,12 @@ def attribute_direction(mu: Points, has: NDArray[np.bool_]) -> Floats:
     Returns:
         (z_dim,); zeros where both centres are the same.
     """
-    points = mu.astype(np.float64)
-    difference: Floats = points[has].mean(axis=0) - points[~has].mean(axis=0)
+    difference: Floats = mu[has].mean(axis=0) - mu[~has].mean(axis=0)
     length = np.linalg.norm(difference)
     if length == 0:
         return difference
     unit = difference / length
-    step: Floats = (points @ unit).std() * unit
+    step: Floats = (mu @ unit).std() * unit
     return step
 
 

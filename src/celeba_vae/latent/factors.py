@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import Lasso
 
-from celeba_vae.latent.statistics import Floats, Points
+from celeba_vae.latent.statistics import Floats
 
 # Values that a discretised dimension or factor has at most, as in Locatello et al. (2019).
 BINS = 20
@@ -57,7 +57,7 @@ class FactorScores:
 
 
 def score_factors(
-    train: Points, factors: Mapping[str, Words], test: Points, test_factors: Mapping[str, Words]
+    train: Floats, factors: Mapping[str, Words], test: Floats, test_factors: Mapping[str, Words]
 ) -> FactorScores | None:
     """Score the dimensions of mu against the true factors.
 
@@ -138,7 +138,7 @@ def information_gaps(information: Floats, entropies: Floats) -> Floats:
 
 
 def lasso_importances(
-    train: Points, test: Points, columns: list[tuple[Floats, Floats]]
+    train: Floats, test: Floats, columns: list[tuple[Floats, Floats]]
 ) -> tuple[Floats, Floats]:
     """Return how much each dimension matters in predicting each factor, and how well that goes.
 
@@ -159,7 +159,7 @@ def lasso_importances(
         importances: (f, z_dim), not negative; 0 for factors that are not predicted on test.
         informativeness: (f,), R^2 on test: 1 perfect, 0 as good as the mean, below 0 worse.
     """
-    centre, spread = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
+    centre, spread = train.mean(axis=0), train.std(axis=0)
     # A constant dimension tells nothing, whatever it is divided by.
     scale = np.where(spread > 0, spread, 1.0)
     inputs, held_out = (train - centre) / scale, (test - centre) / scale
