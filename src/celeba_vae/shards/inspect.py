@@ -124,18 +124,13 @@ def check_shards(folder: Path) -> None:
         UserError: something differs; its one line names the first damaged shard, what is wrong
             with it, and how many are damaged in all.
     """
-    manifest = read_manifest(folder)
-    try:
-        listed = [
-            (split, shard["file"], shard["images"], shard["sha256"])
-            for split, content in manifest["splits"].items()
-            for shard in content["shards"]
-        ]
-        counts = {split: content["images"] for split, content in manifest["splits"].items()}
-    except (KeyError, TypeError):
-        raise UserError(
-            f"{folder / MANIFEST_FILE}: does not say images and sha256 of each shard; {_MEND}"
-        ) from None
+    splits = read_manifest(folder)["splits"]
+    listed = [
+        (split, shard["file"], shard["images"], shard["sha256"])
+        for split, content in splits.items()
+        for shard in content["shards"]
+    ]
+    counts = {split: content["images"] for split, content in splits.items()}
     indexed = _count_rows(folder / INDEX_FILE)
     damage = []
     with progress_bar(sum(counts.values()), label="verify", unit="images") as bar:
