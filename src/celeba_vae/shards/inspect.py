@@ -13,7 +13,7 @@ from celeba_vae.errors import UserError
 from celeba_vae.figures.grids import Pixels, labelled_grid
 from celeba_vae.files import sha256_of
 from celeba_vae.progress import progress_bar
-from celeba_vae.shards.read import INDEX_FILE, MANIFEST_FILE, open_split, read_manifest
+from celeba_vae.shards.read import INDEX_FILE, open_split, read_manifest
 
 # Of each split, so many images are on the contact sheet.
 SHEET_ROWS, SHEET_COLUMNS = 3, 12
