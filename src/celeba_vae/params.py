@@ -65,6 +65,7 @@ def _part(value: Any) -> int | float:
 
 # A fraction of the images as a float, or a number of them as an integer.
 Part = Annotated[int | float, PlainValidator(_part)]
+Sampler = Literal["normal", "gaussian", "gmm", "ellipse"]
 Filter = Literal["lanczos", "bicubic", "hamming", "bilinear", "box"]
 Activation = Literal["leaky_relu", "relu", "selu", "gelu"]
 AnyActivation = Literal["leaky_relu", "relu", "selu", "gelu", "linear"]
@@ -194,12 +195,15 @@ class ZpointsParams(_Group):
 
     seed: Seed
     active_variance: Annotated[Number, Field(gt=0)]
+    tests: Literal["quick", "full"]
 
 
 class GenerateParams(_Group):
     """The grids of faces."""
 
     seed: Seed
+    sampler: Sampler | None
+    temperature: Annotated[Number, Field(gt=0, le=100)] | None
     rows: Annotated[int, Field(ge=1, le=100)]
     columns: Annotated[int, Field(ge=1, le=100)]
     walks: Annotated[int, Field(ge=1, le=100)]

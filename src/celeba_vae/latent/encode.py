@@ -1,5 +1,6 @@
 """Encode the splits of a data set into z-points, once, as arrays."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,25 @@ from celeba_vae.shards.read import Split
 # Images between two moves of the bar; what they need in memory does not grow with the data.
 _BLOCK = 512
 
-ARRAYS = ("mu", "log_var", "z")
+
+@dataclass(frozen=True)
+class Encoded:
+    """The z-points of a split; row i of each array belongs to its image i.
+
+    Attributes:
+        mu: float32 (n, z_dim).
+        log_var: float32 (n, z_dim); None for a plain autoencoder.
+        z: float32 (n, z_dim), mu + exp(log_var / 2) * noise; mu for a plain autoencoder.
+    """
+
+    mu: np.ndarray
+    log_var: np.ndarray | None
+    z: np.ndarray
 
 
 def encode_split(
     model: Pretrained, images: Split, *, split: str, seed: int, folder: Path
-) -> dict[str, np.ndarray]:
+) -> Encoded:
     """Encode all images of a split and keep the result as arrays on disk.
 
     Args:
@@ -25,30 +39,32 @@ def encode_split(
         images: the split, n images.
         split: its name, which names the files.
         seed: seed of the noise in z.
-        folder: where `<split>_mu.npy`, `<split>_log_var.npy` and `<split>_z.npy` are written;
-            row i of each belongs to row i of the split in images.csv.
-
-    Returns:
-        "mu", "log_var" and "z" = mu + exp(log_var / 2) * noise: float32 (n, z_dim) each.
+        folder: where `<split>_mu.npy`, `<split>_log_var.npy` (none for a plain autoencoder) and
+            `<split>_z.npy` are written; row i of each belongs to row i of the split in images.csv.
     """
-    arrays = {name: np.empty((len(images), model.z_dim), np.float32) for name in ARRAYS}
+    shape = (len(images), model.z_dim)
+    mu, log_var, z = (np.empty(shape, np.float32) for _ in range(3))
+    noise = _generator(seed, split)
+    varies = False
     with progress_bar(len(images), label=f"encode {split}", unit="images") as bar:
         for start in range(0, len(images), _BLOCK):
             rows = np.arange(start, min(start + _BLOCK, len(images)))
-            mu, log_var = model.encode(images.take(rows))
-            arrays["mu"][rows], arrays["log_var"][rows] = mu, log_var
+            centres, spreads = model.encode(images.take(rows))
+            mu[rows] = z[rows] = centres
+            if spreads is not None:
+                varies = True
+                log_var[rows] = spreads
+                drawn = noise.standard_normal(centres.shape, dtype=np.float32)
+                z[rows] += np.exp(0.5 * spreads) * drawn
             bar.update(len(rows))
-    arrays["z"][:] = arrays["mu"] + np.exp(0.5 * arrays["log_var"]) * _noise(
-        arrays["mu"].shape, seed=seed, split=split
-    )
-    for name, array in arrays.items():
-        with atomic_path(folder / f"{split}_{name}.npy") as temporary:
-            np.save(temporary, array, allow_pickle=False)
-    return arrays
+    encoded = Encoded(mu=mu, log_var=log_var if varies else None, z=z)
+    for name, array in vars(encoded).items():
+        if array is not None:
+            with atomic_path(folder / f"{split}_{name}.npy") as temporary:
+                np.save(temporary, array, allow_pickle=False)
+    return encoded
 
 
-def _noise(shape: tuple[int, ...], *, seed: int, split: str) -> np.ndarray:
+def _generator(seed: int, split: str) -> np.random.Generator:
     # A stream for each split: the same noise in all would make their z-points alike.
-    key = np.random.SeedSequence((seed, *split.encode()))
-    generator = np.random.Generator(np.random.Philox(key))
-    return generator.standard_normal(shape, dtype=np.float32)
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, *split.encode()))))
