@@ -31,6 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         activation="relu",
         batch_norm=True,
         batch_norm_momentum=0.9,
+        blocks="plain",
+        variational=True,
+        log_var_bound=None,
     )
     vae = VAE(params, size=32, seed=1)
     save(vae, params, manifest=MANIFEST, threads=2, folder=folder / "data/model")

@@ -30,6 +30,7 @@ def test_what_was_saved_is_loaded(
     mu, log_var = model.encode(random_images)
     expected = vae.encoder(random_images / np.float32(255))
     assert np.allclose(mu, expected[0], atol=1e-6)
+    assert log_var is not None
     assert np.allclose(log_var, expected[1], atol=1e-6)
     pixels = 255 / (1 + np.exp(-np.asarray(vae.decoder(mu), np.float64)))
     assert model.decode(mu).dtype == np.uint8
@@ -40,6 +41,7 @@ def test_many_images_go_through_in_batches(saved: Path, random_images: np.ndarra
     model = celeba_vae.load(saved)
     many = np.tile(random_images, (8, 1, 1, 1))[:301]
     mu, log_var = model.encode(many)
+    assert log_var is not None
     assert mu.shape == log_var.shape == (301, 6)
     assert np.allclose(mu[:40], model.encode(random_images)[0], atol=1e-5)
     assert model.decode(mu).shape == many.shape
@@ -58,6 +60,62 @@ def test_wrong_arrays_are_refused(saved: Path, random_images: np.ndarray) -> Non
             model.encode(wrong)
     with pytest.raises(ValueError, match=r"z must have the shape \(n, 6\)"):
         model.decode(np.zeros((3, 7)))
+
+
+NOISE = np.random.default_rng(2).standard_normal((40, 6)).astype(np.float32)
+
+
+def test_the_noise_factor_is_switched_at_once_and_survives_save_and_load(
+    saved: Path, model_params: Callable[..., ModelParams], random_images: np.ndarray
+) -> None:
+    model = celeba_vae.load(saved)
+    mu, log_var = model.encode(random_images)
+    assert log_var is not None
+    usual = model.sample(mu, log_var, NOISE)
+    assert np.allclose(usual, mu + np.exp(log_var / 2) * NOISE, atol=1e-6)
+    model.set_noise_factor(0)
+    assert np.array_equal(model.sample(mu, log_var, NOISE), mu)
+    assert np.array_equal(model.sample(mu, log_var + 1000, NOISE), mu)
+
+    save(model.vae, model_params(), manifest=MANIFEST, threads=2, folder=saved)
+    still = celeba_vae.load(saved)
+    assert np.array_equal(still.sample(mu, log_var, NOISE), mu)
+    still.set_noise_factor(2.5)
+    still.vae.save_weights(saved / "vae.weights.h5")
+    assert float(celeba_vae.load(saved).vae.noise_factor) == 2.5
+    still.set_noise_factor(1)
+    assert np.array_equal(still.sample(mu, log_var, NOISE), usual)
+
+
+@pytest.mark.parametrize("factor", [-0.1, 1000.1, np.nan, np.inf])
+def test_wrong_noise_factors_are_refused(saved: Path, factor: float) -> None:
+    with pytest.raises(ValueError, match=r"noise factor must be from 0 to 1000, not"):
+        celeba_vae.load(saved).set_noise_factor(factor)
+
+
+def test_the_plain_autoencoder_is_loaded_and_has_no_noise(
+    tmp_path: Path, model_params: Callable[..., ModelParams], random_images: np.ndarray
+) -> None:
+    params = model_params(variational=False)
+    vae = VAE(params, size=32, seed=1)
+    save(vae, params, manifest=MANIFEST, threads=2, folder=tmp_path)
+    model = celeba_vae.load(tmp_path)
+    mu, log_var = model.encode(random_images)
+    assert log_var is None
+    assert not model.variational
+    assert np.allclose(mu, vae.encoder(random_images / np.float32(255)), atol=1e-6)
+    assert np.array_equal(model.sample(mu, None, NOISE), mu)
+    with pytest.raises(ValueError, match="has no noise"):
+        model.set_noise_factor(0)
+
+
+def test_a_learned_sigma_is_saved_with_the_model(
+    tmp_path: Path, model_params: Callable[..., ModelParams]
+) -> None:
+    vae = VAE(model_params(), size=32, seed=1, learned_sigma=True)
+    vae.log_sigma.assign(-1.5)
+    save(vae, model_params(), manifest=MANIFEST, threads=2, folder=tmp_path)
+    assert float(celeba_vae.load(tmp_path).vae.log_sigma) == -1.5
 
 
 def test_pixels_of_extreme_logits() -> None:

@@ -220,6 +220,8 @@ def summary() -> None:
 
 
 def _summary(train: dict[str, Any], zpoints: dict[str, Any], quality: dict[str, Any]) -> str:
+    # The plain autoencoder has no KL loss.
+    kl = f", KL loss {train['val_kl']:.1f} nats per image" if "kl_nats_per_image" in zpoints else ""
     return f"""
 Pictures
   data/samples/            overview.png; faces from random z-points, reconstructions, walks
@@ -229,8 +231,7 @@ Pictures
 Figures (data/metrics/*.json; `dvc metrics show`), on the validation images
   Encoder, Decoder         {train["encoder_parameters"]:,} and \
 {train["decoder_parameters"]:,} parameters
-  reconstruction loss      {train["val_reconstruction"]:.0f} nats per image, \
-KL loss {train["val_kl"]:.1f} nats per image
+  reconstruction loss      {train["val_reconstruction"]:.0f} nats per image{kl}
   reconstructions          {quality["psnr_db_mean"]:.1f} dB PSNR, {quality["ssim_mean"]:.3f} SSIM
   |z|                      {zpoints["z_radius_mean"]:.2f} +- {zpoints["z_radius_std"]:.2f}; \
 points of N(0, I): {zpoints["chi_mean"]:.2f} +- {zpoints["chi_std"]:.2f}

@@ -65,6 +65,21 @@ def _part(value: Any) -> int | float:
 
 # A fraction of the images as a float, or a number of them as an integer.
 Part = Annotated[int | float, PlainValidator(_part)]
+
+
+def _sigma(value: Any) -> float | str:
+    value = _number_from_text(value)
+    if value in ("learned", "optimal"):
+        return str(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 1e-3 <= value <= 1e3:
+        return float(value)
+    raise ValueError(
+        f"{_shown(value)} is neither a number from 0.001 to 1000 nor learned nor optimal"
+    )
+
+
+# A deviation of pixels in [0, 1], or how it is found.
+Sigma = Annotated[float | Literal["learned", "optimal"], PlainValidator(_sigma)]
 Sampler = Literal["normal", "gaussian", "gmm", "ellipse"]
 Filter = Literal["lanczos", "bicubic", "hamming", "bilinear", "box"]
 Activation = Literal["leaky_relu", "relu", "selu", "gelu"]
@@ -168,6 +183,9 @@ class ModelParams(_Group):
     activation: Activation
     batch_norm: bool
     batch_norm_momentum: Annotated[Number, Field(ge=0, lt=1)]
+    blocks: Literal["plain", "residual"]
+    variational: bool
+    log_var_bound: Annotated[Number, Field(gt=0, le=1e3)] | None
 
     @model_validator(mode="after")
     def _a_stride_for_each_level(self) -> "ModelParams":
@@ -186,8 +204,24 @@ class TrainParams(_Group):
     batch_size: Count
     learning_rate: Annotated[Number, Field(gt=0, le=1e6)]
     loss: Literal["bernoulli", "gaussian"]
+    sigma: Sigma | None
     kl_weight: Annotated[Number, Field(ge=0, le=1e6)]
+    free_bits: Annotated[Number, Field(ge=0, le=1e3)]
     seed: Seed
+
+    @model_validator(mode="after")
+    def _sigma_fits_loss(self) -> "TrainParams":
+        if self.loss == "gaussian" and self.sigma is None:
+            raise ValueError(
+                "train.sigma is empty, but train.loss is gaussian: give a number from 0.001 to "
+                "1000, learned or optimal"
+            )
+        if self.loss == "bernoulli" and self.sigma is not None:
+            raise ValueError(
+                f"train.sigma = {self.sigma} is given, but train.loss is bernoulli, which has "
+                "none: set train.loss=gaussian, or leave train.sigma empty"
+            )
+        return self
 
 
 class ZpointsParams(_Group):

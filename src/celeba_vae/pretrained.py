@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from celeba_vae.errors import UserError
+from celeba_vae.errors import UserError, first_problem
 from celeba_vae.files import atomic_path, check_room, write_json
 from celeba_vae.params import Count, Filter, ModelParams
 from celeba_vae.training.determinism import configure_tensorflow
@@ -32,12 +32,13 @@ class _Architecture(BaseModel):
     crop: Count | None
     filter: Filter
     threads: Count
+    learned_sigma: bool
     model: ModelParams
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A trained VAE on uint8 images.
+    """A trained VAE, or plain autoencoder, on uint8 images.
 
     Attributes:
         size: side of the square images, in pixels.
@@ -53,14 +54,19 @@ class Pretrained:
     z_dim: int
     vae: Any
 
-    def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def variational(self) -> bool:
+        """Whether the model has log_var and noise; the plain autoencoder has neither."""
+        return self.vae.noise_factor is not None
+
+    def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return mu and log_var of images.
 
         Args:
             images: uint8 (n, size, size, 3).
 
         Returns:
-            mu, log_var: float32 (n, z_dim) each.
+            mu, log_var: float32 (n, z_dim) each; the plain autoencoder has no log_var: None.
 
         Raises:
             ValueError: another shape or dtype.
@@ -71,11 +77,46 @@ class Pretrained:
                 f"images must be uint8 of shape (n, {self.size}, {self.size}, 3), "
                 f"not {images.dtype} {images.shape}"
             )
-        mu, log_var = np.empty((2, len(images), self.z_dim), np.float32)
+        mu = np.empty((len(images), self.z_dim), np.float32)
+        log_var = np.empty_like(mu) if self.variational else None
         for batch in _batches(len(images)):
             pixels = images[batch].astype(np.float32) / 255.0
-            mu[batch], log_var[batch] = map(np.asarray, self.vae.encoder(pixels, training=False))
+            centre, spread = self.vae.encode(pixels, training=False)
+            mu[batch] = np.asarray(centre)
+            if log_var is not None:
+                log_var[batch] = np.asarray(spread)
         return mu, log_var
+
+    def sample(self, mu: np.ndarray, log_var: np.ndarray | None, noise: np.ndarray) -> np.ndarray:
+        """Return z = mu + noise factor * exp(log_var / 2) * noise; where log_var is None, mu.
+
+        Args:
+            mu: float32 (n, z_dim), from `encode`, as log_var is.
+            log_var: float32 (n, z_dim), or None.
+            noise: float32 (n, z_dim), from N(0, I).
+
+        Returns:
+            float32 (n, z_dim).
+        """
+        z: np.ndarray = np.asarray(self.vae.sample(mu, log_var, noise))
+        return z
+
+    def set_noise_factor(self, factor: float) -> None:
+        """Set the factor on the noise in z, at once and without building the model again.
+
+        It is a weight of `vae`: `vae.save_weights` keeps it, and `load` finds it.
+
+        Args:
+            factor: 0 for z = mu, 1 for a sample of q(z|x) as in training; up to 1000.
+
+        Raises:
+            ValueError: another factor, or a plain autoencoder, which has no noise.
+        """
+        if not self.variational:
+            raise ValueError("a plain autoencoder has no noise: its z is mu")
+        if not 0 <= factor <= 1000:  # also refuses what is not a number
+            raise ValueError(f"the noise factor must be from 0 to 1000, not {factor}")
+        self.vae.noise_factor.assign(factor)
 
     def decode(self, z: np.ndarray) -> np.ndarray:
         """Return the images of z-points.
@@ -124,6 +165,7 @@ def save(
         crop=manifest["crop"],
         filter=manifest["filter"],
         threads=threads,
+        learned_sigma=vae.log_sigma is not None,
         model=params,
     )
     write_json(folder / ARCHITECTURE_FILE, description.model_dump())
@@ -152,15 +194,13 @@ def load(folder: str | Path = "data/model") -> Pretrained:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path}: is no description of a model: {place}: {first['msg']}") from None
+        raise UserError(f"{path}: is no description of a model: {first_problem(error)}") from None
     if "tensorflow" not in sys.modules:
         configure_tensorflow(described.threads)
 
     from celeba_vae.model.vae import VAE
 
-    vae = VAE(described.model, size=described.size, seed=0)
+    vae = VAE(described.model, size=described.size, seed=0, learned_sigma=described.learned_sigma)
     weights = folder / WEIGHTS_FILE
     try:
         with warnings.catch_warnings():

@@ -19,12 +19,21 @@ def _radius(path: Path, seed: int) -> None:
 
 def _dimensions(path: Path, seed: int) -> None:
     mu = np.random.default_rng(seed).normal(size=(200, 8)) * np.linspace(0, 1, 8)
-    plots.plot_dimensions(path, dimension_table(mu, mu, mu, active_variance=0.01))
+    table = dimension_table(mu, mu, mu, active_variance=0.01)
+    plots.plot_dimensions(path, table, np.argsort(-table["kl"]), ranked_by="KL")
+
+
+def _dimensions_of_plain_autoencoder(path: Path, seed: int) -> None:
+    mu = np.random.default_rng(seed).normal(size=(200, 8)) * np.linspace(0, 1, 8)
+    table = dimension_table(mu, None, mu, active_variance=0.01)
+    plots.plot_dimensions(path, table, np.argsort(-table["std_z"]), ranked_by="deviation")
 
 
 def _components(path: Path, seed: int) -> None:
     z = np.random.default_rng(seed).normal(size=(200, 8))
-    plots.plot_components(path, component_table(z, [3, 1, 2, 0, 7]), [3, 1, 2, 0, 7])
+    plots.plot_components(
+        path, component_table(z, [3, 1, 2, 0, 7]), [3, 1, 2, 0, 7], ranked_by="KL"
+    )
 
 
 def _eigenvalues(path: Path, seed: int) -> None:
@@ -36,7 +45,7 @@ def _plane(path: Path, seed: int) -> None:
     plots.plot_plane(path, np.random.default_rng(seed).normal(size=(200, 2)), (3, 5))
 
 
-PLOTS = [_radius, _dimensions, _components, _eigenvalues, _plane]
+PLOTS = [_radius, _dimensions, _dimensions_of_plain_autoencoder, _components, _eigenvalues, _plane]
 
 
 @pytest.mark.parametrize("plot", PLOTS)
@@ -84,5 +93,5 @@ def test_a_flat_spectrum_and_a_flat_cloud_can_be_plotted(tmp_path: Path) -> None
 
 def test_a_plot_that_fails_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
-        plots.plot_dimensions(tmp_path / "dimensions.png", {})
+        plots.plot_dimensions(tmp_path / "dimensions.png", {}, np.arange(3), ranked_by="KL")
     assert list(tmp_path.iterdir()) == []

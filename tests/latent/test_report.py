@@ -101,6 +101,20 @@ def test_small_latent_spaces_have_a_report(tmp_path: Path, z_dim: int) -> None:
     assert f"component_{z_dim}" in _rows(tmp_path / "components.tsv")[0]
 
 
+def test_the_plain_autoencoder_has_a_report_without_kl(tmp_path: Path) -> None:
+    splits = {name: (mu, None, mu) for name, (mu, _, _) in _splits().items()}
+    metrics = write_zpoint_report(tmp_path / "plain", splits, active_variance=0.01)
+    variational = write_zpoint_report(tmp_path / "vae", _splits(), active_variance=0.01)
+    for name, split in metrics.items():
+        lacking = set(variational[name]) - set(split)
+        assert lacking == {"kl_nats_per_image", "posterior_variance_mean"}
+        assert split["std_z_mean"] == split["std_mu_mean"]
+    rows = _rows(tmp_path / "plain/dimensions.tsv")
+    complete = _rows(tmp_path / "vae/dimensions.tsv")
+    assert set(complete[0]) - set(rows[0]) == {"kl", "posterior_variance"}
+    assert set(_content(tmp_path / "plain")) == set(_content(tmp_path / "vae"))
+
+
 def test_a_split_of_one_image_has_a_report_that_json_can_hold(tmp_path: Path) -> None:
     splits = {name: (mu[:1], lv[:1], z[:1]) for name, (mu, lv, z) in _splits().items()}
     metrics = write_zpoint_report(tmp_path, splits, active_variance=0.01)

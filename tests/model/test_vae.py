@@ -6,18 +6,14 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from keras import ops
 
-from celeba_vae.model.vae import (
-    VAE,
-    bernoulli_loss,
-    describe_layers,
-    gaussian_loss,
-    kl_divergence,
-    losses,
-    sample_z,
-)
+from celeba_vae.model.decoder import build_decoder
+from celeba_vae.model.encoder import build_encoder
+from celeba_vae.model.vae import VAE, describe_layers, sample_z
 from celeba_vae.params import ModelParams, load_params
-from tests.support import ROOT
+from tests.support import ROOT, TINY
 
 Make = Callable[..., ModelParams]
 
@@ -29,6 +25,8 @@ TOTALS = [
     (256, 384, 4_126_784, 4_124_864),
 ]
 DECODER_TOTALS = {512: (5_116_867, 5_115_971), 256: (2_757_571, 2_756_675)}
+
+POINTS = arrays(np.float32, (3, 5), elements=st.floats(-50, 50, width=32))
 
 
 @pytest.mark.parametrize(("z_dim", "inter_dense", "with_norm", "without"), TOTALS)
@@ -57,14 +55,33 @@ def test_totals_of_the_article(
 
 @pytest.mark.parametrize("activation", ["leaky_relu", "relu", "selu", "gelu"])
 @pytest.mark.parametrize(
-    ("size", "filters", "strides"),
-    [(32, [4, 8], [2, 2]), (48, [4, 4, 8], [2, 2, 3]), (16, [4], [1]), (64, [2] * 5, [2] * 5)],
+    ("size", "filters", "strides", "blocks"),
+    [
+        (32, [4, 8], [2, 2], "plain"),
+        (48, [4, 4, 8], [2, 2, 3], "plain"),
+        (16, [4], [1], "plain"),
+        (64, [2] * 5, [2] * 5, "plain"),
+        (32, [4, 8, 8], [8, 1, 2], "residual"),
+        (64, [2, 4, 8, 8], [2, 2, 2, 2], "residual"),
+        (96, [4, 4, 8], [3, 4, 4], "residual"),
+        (128, [2, 2, 4, 4, 8], [2] * 5, "residual"),
+    ],
 )
 def test_shapes_and_finite_output(
-    model_params: Make, activation: str, size: int, filters: list[int], strides: list[int]
+    model_params: Make,
+    activation: str,
+    size: int,
+    filters: list[int],
+    strides: list[int],
+    blocks: str,
 ) -> None:
     params = model_params(
-        filters=filters, strides=strides, activation=activation, inter_dense=5, kernel=4
+        filters=filters,
+        strides=strides,
+        activation=activation,
+        inter_dense=5,
+        kernel=4,
+        blocks=blocks,
     )
     vae = VAE(params, size=size, seed=1)
     images = np.random.default_rng(0).uniform(size=(3, size, size, 3)).astype(np.float32)
@@ -93,107 +110,117 @@ def test_initial_weights_depend_on_the_seed_alone(model_params: Make) -> None:
     assert len({tuple(kernel[:8]) for kernel in everything}) == len(everything)
 
 
-@settings(max_examples=50, deadline=None)
-@given(mu=st.floats(-3, 3), log_var=st.floats(-4, 2))
-def test_kl_agrees_with_monte_carlo(mu: float, log_var: float) -> None:
-    generator = np.random.default_rng(0)
-    deviation = np.exp(log_var / 2)
-    z = mu + deviation * generator.standard_normal(200_000)
-    log_ratio = -((z - mu) ** 2) / (2 * deviation**2) - np.log(deviation) + z**2 / 2
-    closed = float(kl_divergence(np.array([[mu]]), np.array([[log_var]]))[0])
-    assert closed == pytest.approx(
-        log_ratio.mean(), abs=6 * log_ratio.std() / np.sqrt(len(z)) + 1e-9
-    )
-
-
-def test_kl_closed_forms() -> None:
-    zeros = np.zeros((2, 5), np.float32)
-    assert np.allclose(kl_divergence(zeros, zeros), 0)
-    assert np.allclose(kl_divergence(zeros + 2, zeros), 5 * 2.0)
-    expected = 5 * 0.5 * (np.e - 2)
-    assert np.allclose(kl_divergence(zeros, zeros + 1), expected)
-
-
-def test_bernoulli_loss_is_the_binary_cross_entropy() -> None:
-    generator = np.random.default_rng(0)
-    images = generator.uniform(size=(4, 8, 8, 3))
-    logits = generator.normal(size=(4, 8, 8, 3)) * 3
-    p = 1 / (1 + np.exp(-logits))
-    expected = -(images * np.log(p) + (1 - images) * np.log(1 - p)).sum(axis=(1, 2, 3))
-    assert np.allclose(bernoulli_loss(images, logits), expected)
-
-
-def test_bernoulli_loss_of_huge_logits_stays_finite() -> None:
-    logits = np.array([1000.0, -1000.0], np.float32).reshape(2, 1, 1, 1)
-    images = np.ones((2, 1, 1, 1), np.float32)
-    assert np.allclose(bernoulli_loss(images, logits), [0.0, 1000.0])
-
-
-def test_gaussian_loss_is_half_the_squared_error() -> None:
-    images = np.full((2, 4, 4, 3), 0.5)
-    logits = np.full((2, 4, 4, 3), np.log(3.0))  # sigmoid 0.75
-    assert np.allclose(gaussian_loss(images, logits), 0.5 * 48 * 0.25**2)
-
-
 def test_sample_z() -> None:
     mu, log_var = np.array([[1.0, 2.0]]), np.log(np.array([[4.0, 9.0]]))
-    assert np.allclose(sample_z(mu, log_var, np.array([[0.0, 0.0]])), mu)
-    assert np.allclose(sample_z(mu, log_var, np.array([[1.0, -1.0]])), [[3.0, -1.0]])
+    noise = np.array([[1.0, -1.0]])
+    assert np.allclose(sample_z(mu, log_var, 0 * noise, 1.0), mu)
+    assert np.allclose(sample_z(mu, log_var, noise, 1.0), [[3.0, -1.0]])
+    assert np.allclose(sample_z(mu, log_var, noise, 0.5), [[2.0, 0.5]])
 
 
-def batch_losses(vae: VAE, images: np.ndarray, noise: np.ndarray, kind: str) -> dict[str, float]:
-    terms = losses(vae, images, noise, loss=kind, kl_weight=3.0, training=False)
-    return {name: float(value) for name, value in terms.items()}
+@settings(max_examples=50, deadline=None)
+@given(POINTS, POINTS, POINTS)
+def test_noise_factors_0_and_1_are_exact(
+    mu: np.ndarray, log_var: np.ndarray, noise: np.ndarray
+) -> None:
+    usual = mu + ops.exp(0.5 * log_var) * noise
+    assert np.array_equal(sample_z(mu, log_var, noise, 1.0), usual)
+    # Where exp(log_var / 2) overflows too.
+    log_var[0] = 1000.0
+    assert np.array_equal(sample_z(mu, log_var, noise, 0.0), mu)
 
 
-@pytest.mark.parametrize("kind", ["bernoulli", "gaussian"])
-def test_loss_is_reconstruction_plus_weighted_kl(
-    model_params: Make, random_images: np.ndarray, kind: str
+def test_the_noise_factor_reaches_a_function_that_was_compiled_before(
+    model_params: Make, random_images: np.ndarray
 ) -> None:
     vae = VAE(model_params(), size=32, seed=1)
-    noise = np.random.default_rng(1).standard_normal((40, 6)).astype(np.float32)
-    terms = batch_losses(vae, random_images, noise, kind)
-    assert terms["loss"] == pytest.approx(terms["reconstruction"] + 3 * terms["kl"])
-    _, mu, log_var = vae(random_images / np.float32(255), noise)
-    assert terms["kl"] == pytest.approx(float(np.mean(kl_divergence(mu, log_var))), rel=1e-5)
-    # A mean over images: a batch made of twice the same images costs the same.
-    twice = batch_losses(vae, np.tile(random_images, (2, 1, 1, 1)), np.tile(noise, (2, 1)), kind)
-    assert twice == pytest.approx(terms, rel=1e-5)
+    pixels = random_images[:3] / np.float32(255)
+    noise = np.ones((3, 6), np.float32)
+    compiled = tf.function(vae)
+    noisy = compiled(pixels, noise)[0]
+    vae.noise_factor.assign(0)
+    still = compiled(pixels, noise)[0]
+    assert np.array_equal(still, compiled(pixels, 2 * noise)[0])
+    assert not np.array_equal(still, noisy)
+    vae.noise_factor.assign(1)
+    assert np.array_equal(compiled(pixels, noise)[0], noisy)
+    assert not any(weight is vae.noise_factor for weight in vae.trainable_weights)
 
 
-@pytest.mark.parametrize("kind", ["bernoulli", "gaussian"])
-def test_gradients_agree_with_finite_differences(
-    model_params: Make, random_images: np.ndarray, kind: str
+@settings(max_examples=25, deadline=None)
+@given(arrays(np.float32, (4, 6), elements=st.floats(-100, 100, width=32)))
+def test_the_bound_of_log_var_is_smooth_and_never_passed(raw: np.ndarray) -> None:
+    bound = 3.0
+    params = load_params(ROOT / "params.yaml", [*TINY, f"model.log_var_bound={bound}"]).model
+    layer = build_encoder(params, size=32, seed=1).get_layer("bounded_log_var")
+    with tf.GradientTape() as tape:
+        tensor = tf.constant(raw)
+        tape.watch(tensor)
+        bounded = layer(tensor)
+    assert np.allclose(bounded, bound * np.tanh(raw / bound), atol=1e-5)
+    assert np.abs(bounded).max() <= bound
+    slope = np.asarray(tape.gradient(bounded, tensor))
+    assert np.allclose(slope, 1 - np.tanh(raw.astype(np.float64) / bound) ** 2, atol=1e-5)
+    small = np.abs(raw) < 0.01
+    assert np.allclose(np.asarray(bounded)[small], raw[small], rtol=1e-4, atol=1e-9)
+
+
+def test_the_plain_autoencoder_has_no_log_var(
+    model_params: Make, random_images: np.ndarray
 ) -> None:
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    try:
-        # gelu is smooth; a kink between the two points would spoil the difference.
-        vae = VAE(model_params(activation="gelu", inter_dense=5), size=32, seed=1)
-        pixels = random_images[:4] / 255.0
-        noise = np.random.default_rng(1).standard_normal((4, 6))
+    vae = VAE(model_params(variational=False), size=32, seed=1)
+    assert {"log_var"} == {
+        layer.name for layer in VAE(model_params(), size=32, seed=1).encoder.layers
+    } - {layer.name for layer in vae.encoder.layers}
+    pixels = random_images[:3] / np.float32(255)
+    logits, mu, log_var = vae(pixels, np.full((3, 6), np.nan, np.float32))
+    assert log_var is None
+    assert np.array_equal(mu, vae.encoder(pixels))
+    assert np.array_equal(logits, vae.decoder(mu))
+    # What both have starts the same.
+    for weight, other in zip(
+        vae.weights, VAE(model_params(), size=32, seed=1).encoder.weights, strict=False
+    ):
+        if "log_var" not in other.path and weight.path == other.path:
+            assert np.array_equal(weight, other)
 
-        def loss() -> tf.Tensor:
-            logits, mu, log_var = vae(pixels, noise, training=False)
-            part = {"bernoulli": bernoulli_loss, "gaussian": gaussian_loss}[kind]
-            return tf.reduce_mean(part(pixels, logits) + 3.0 * kl_divergence(mu, log_var))
 
-        with tf.GradientTape() as tape:
-            value = loss()
-        weights = vae.trainable_weights
-        gradients = tape.gradient(value, [weight.value for weight in weights])
-        generator = np.random.default_rng(2)
-        for weight, gradient in zip(weights, gradients, strict=True):
-            direction = generator.standard_normal(weight.shape)
-            start, step = weight.numpy(), 1e-5
-            weight.assign(start + step * direction)
-            above = float(loss())
-            weight.assign(start - step * direction)
-            below = float(loss())
-            weight.assign(start)
-            expected = (above - below) / (2 * step)
-            measured = float(np.sum(np.asarray(gradient) * direction))
-            assert measured == pytest.approx(expected, rel=1e-5, abs=1e-6), weight.path
-    finally:
-        keras.config.set_floatx("float32")
-        keras.config.set_dtype_policy("float32")
+def test_residual_blocks_add_to_what_they_are_given(
+    model_params: Make, random_images: np.ndarray
+) -> None:
+    params = model_params(blocks="residual", filters=[6, 8])
+    vae = VAE(params, size=32, seed=1)
+    pixels = random_images[:3] / np.float32(255)
+    for part, entering in ((vae.encoder, pixels), (vae.decoder, vae.encoder(pixels)[0])):
+        for level in (1, 2):
+            widen = part.get_layer(f"block_{level}_widen")
+            widen.kernel.assign(0 * widen.kernel)
+        # With nothing added, the network is the plain one.
+        plain = (build_encoder if part is vae.encoder else build_decoder)(
+            model_params(filters=[6, 8]), size=32, seed=1
+        )
+        for layer in plain.layers:
+            layer.set_weights(part.get_layer(layer.name).get_weights())
+        assert np.allclose(part(entering), plain(entering), atol=1e-6)
+
+
+@pytest.mark.parametrize("inter_dense", [None, 256])
+def test_residual_blocks_cost_few_parameters(inter_dense: int | None) -> None:
+    params = load_params(ROOT / "params.yaml").model
+    counts = []
+    for blocks in ("plain", "residual"):
+        changed = params.model_copy(update={"blocks": blocks, "inter_dense": inter_dense})
+        vae = VAE(changed, size=96, seed=1)
+        counts.append((vae.encoder.count_params(), vae.decoder.count_params()))
+    for plain, residual in zip(*counts, strict=True):
+        assert residual - plain == 109_580
+        assert residual < 1.04 * plain
+
+
+def test_every_layer_is_named_by_us(model_params: Make) -> None:
+    changes = {"blocks": "residual", "log_var_bound": 5.0, "inter_dense": 5}
+    first, second = (VAE(model_params(**changes), size=32, seed=1) for _ in range(2))
+    # Names of Keras' own making would count on.
+    for part in ("encoder", "decoder"):
+        names = [[layer.name for layer in getattr(vae, part).layers] for vae in (first, second)]
+        assert names[0] == names[1]

@@ -26,6 +26,8 @@ def train_params(**changes: object) -> TrainParams:
         "batch_size": 16,
         "learning_rate": 0.003,
         "loss": "bernoulli",
+        "sigma": None,
+        "free_bits": 0.0,
         "kl_weight": 1.0,
         "seed": 1,
     }
@@ -47,7 +49,7 @@ def weights(vae: VAE) -> np.ndarray:
 def test_training_learns(
     model_params: Make, random_images: np.ndarray, tmp_path: Path, loss: str
 ) -> None:
-    train = train_params(epochs=12, loss=loss)
+    train = train_params(epochs=12, loss=loss, sigma=0.1 if loss == "gaussian" else None)
     _, history = fitted(random_images, model_params(filters=[8, 16]), train, tmp_path)
     assert [row["epoch"] for row in history] == list(range(1, 13))
     assert all(set(row) == set(HISTORY_COLUMNS) for row in history)

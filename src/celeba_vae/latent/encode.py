@@ -21,7 +21,7 @@ class Encoded:
     Attributes:
         mu: float32 (n, z_dim).
         log_var: float32 (n, z_dim); None for a plain autoencoder.
-        z: float32 (n, z_dim), mu + exp(log_var / 2) * noise; mu for a plain autoencoder.
+        z: float32 (n, z_dim), one sample of each image, see `Pretrained.sample`.
     """
 
     mu: np.ndarray
@@ -42,22 +42,19 @@ def encode_split(
         folder: where `<split>_mu.npy`, `<split>_log_var.npy` (none for a plain autoencoder) and
             `<split>_z.npy` are written; row i of each belongs to row i of the split in images.csv.
     """
-    shape = (len(images), model.z_dim)
-    mu, log_var, z = (np.empty(shape, np.float32) for _ in range(3))
+    mu, z = (np.empty((len(images), model.z_dim), np.float32) for _ in range(2))
+    log_var = np.empty_like(mu) if model.variational else None
     noise = _generator(seed, split)
-    varies = False
     with progress_bar(len(images), label=f"encode {split}", unit="images") as bar:
         for start in range(0, len(images), _BLOCK):
             rows = np.arange(start, min(start + _BLOCK, len(images)))
-            centres, spreads = model.encode(images.take(rows))
-            mu[rows] = z[rows] = centres
-            if spreads is not None:
-                varies = True
-                log_var[rows] = spreads
-                drawn = noise.standard_normal(centres.shape, dtype=np.float32)
-                z[rows] += np.exp(0.5 * spreads) * drawn
+            mu[rows], spread = model.encode(images.take(rows))
+            if log_var is not None:
+                log_var[rows] = spread
+            drawn = noise.standard_normal((len(rows), model.z_dim), dtype=np.float32)
+            z[rows] = model.sample(mu[rows], spread, drawn)
             bar.update(len(rows))
-    encoded = Encoded(mu=mu, log_var=log_var if varies else None, z=z)
+    encoded = Encoded(mu=mu, log_var=log_var, z=z)
     for name, array in vars(encoded).items():
         if array is not None:
             with atomic_path(folder / f"{split}_{name}.npy") as temporary:

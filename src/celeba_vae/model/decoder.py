@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from celeba_vae.model.layers import activation, batch_norm, initializers
+from celeba_vae.model.layers import activation, batch_norm, initializers, residual_block
 from celeba_vae.params import ModelParams
 
 
@@ -29,6 +29,8 @@ def build_decoder(params: ModelParams, *, size: int, seed: int) -> keras.Model:
     x = keras.layers.Reshape((inner, inner, params.filters[-1]), name="innermost_map")(x)
     outwards = list(zip([3, *params.filters[:-1]], params.strides, strict=True))[::-1]
     for level, (filters, stride) in enumerate(outwards, start=1):
+        if params.blocks == "residual":
+            x = residual_block(x, params, initializer, name=f"block_{level}")
         x = keras.layers.Conv2DTranspose(
             filters,
             params.kernel,

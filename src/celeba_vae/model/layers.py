@@ -1,14 +1,22 @@
-"""What Encoder and Decoder share: activations, batch normalisation, seeded initial weights."""
+"""What Encoder and Decoder share: activation, normalisation, residual block, initial weights."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
 
 from celeba_vae.params import ModelParams
 
+Tensor = Any
+
 # The slope of the author's LeakyReLU(): Keras' default.
 LEAKY_SLOPE = 0.3
+
+# The inner convolution of a residual block has an eighth of its maps. With the default filters
+# the blocks are 2 % of the Encoder's parameters and 4 % of the Decoder's, and a step takes 1.5
+# times as long; with a quarter 4 %, 8 % and 1.6 times.
+NARROWING = 8
 
 
 def activation(kind: str, *, name: str) -> keras.Layer:
@@ -21,6 +29,30 @@ def activation(kind: str, *, name: str) -> keras.Layer:
 def batch_norm(params: ModelParams, *, name: str) -> keras.Layer:
     """Return a batch normalisation layer with the parameters' momentum."""
     return keras.layers.BatchNormalization(momentum=params.batch_norm_momentum, name=name)
+
+
+def residual_block(
+    x: Tensor, params: ModelParams, initializer: Iterator[keras.Initializer], *, name: str
+) -> Tensor:
+    """Return x + f(x), of the same shape (n, side, side, maps) as x.
+
+    f is a convolution with the parameters' kernel to an eighth of the maps, normalisation,
+    activation, and a 1x1 convolution back. What it adds gets neither of the two, so that x passes
+    unchanged (He et al. 2016, Identity Mappings in Deep Residual Networks).
+    """
+    maps = x.shape[-1]
+    y = keras.layers.Conv2D(
+        max(1, maps // NARROWING),
+        params.kernel,
+        padding="same",
+        kernel_initializer=next(initializer),
+        name=f"{name}_conv",
+    )(x)  # (n, side, side, maps / 8)
+    if params.batch_norm:
+        y = batch_norm(params, name=f"{name}_norm")(y)
+    y = activation(params.activation, name=f"{name}_activation")(y)
+    y = keras.layers.Conv2D(maps, 1, kernel_initializer=next(initializer), name=f"{name}_widen")(y)
+    return keras.layers.Add(name=f"{name}_add")([x, y])
 
 
 def initializers(seed: int) -> Iterator[keras.Initializer]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from celeba_vae.errors import UserError
+from celeba_vae.errors import UserError, first_problem
 from celeba_vae.params import Filter
 
 MANIFEST_FILE = "manifest.json"
@@ -94,9 +94,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file, the shards are not finished; {_MEND}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path}: {place}: {first['msg']}; {_MEND}") from None
+        raise UserError(f"{path}: {first_problem(error)}; {_MEND}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}; {_MEND}") from None
     return manifest

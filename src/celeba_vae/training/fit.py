@@ -12,7 +12,8 @@ import tensorflow as tf
 from celeba_vae import feed
 from celeba_vae.errors import UserError
 from celeba_vae.figures.grids import image_grid, save_png
-from celeba_vae.model.vae import VAE, losses
+from celeba_vae.model.losses import losses
+from celeba_vae.model.vae import VAE
 from celeba_vae.params import TrainParams
 from celeba_vae.progress import progress_bar
 from celeba_vae.shards.read import Split
@@ -86,7 +87,9 @@ def _compile_steps(vae: VAE, params: TrainParams) -> tuple[Step, Step]:
             images,
             noise,
             loss=params.loss,
+            sigma=params.sigma,
             kl_weight=params.kl_weight,
+            free_bits=params.free_bits,
             training=training,
         )
 

@@ -45,7 +45,7 @@ def train_model(
     except ValueError as error:
         raise UserError(str(error)) from None
     size = training.image_shape[0]
-    vae = VAE(model, size=size, seed=train.seed)
+    vae = VAE(model, size=size, seed=train.seed, learned_sigma=train.sigma == "learned")
     watch = scratch_folder("train")
     for left_by_another_run in watch.glob("epoch-*.png"):
         left_by_another_run.unlink()

@@ -1,0 +1,113 @@
+"""Each option of model and loss, from shards to a trained model on disk and back."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import celeba_vae
+from celeba_vae.latent.run import describe_zpoints
+from celeba_vae.latent.samplers import GAUSSIAN_FILE, load_gaussian
+from celeba_vae.latent.samples import write_samples
+from celeba_vae.params import Params
+from celeba_vae.shards.read import open_split
+from celeba_vae.training.run import train_model
+
+GAUSSIAN = {"loss": "gaussian", "kl_weight": 1.0}
+
+OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "bernoulli": ({}, {}),
+    "gaussian": ({}, GAUSSIAN | {"sigma": 1.0}),
+    "learned": ({}, GAUSSIAN | {"sigma": "learned"}),
+    "optimal": ({}, GAUSSIAN | {"sigma": "optimal"}),
+    "autoencoder": ({"variational": False}, {}),
+    "residual": ({"blocks": "residual"}, {}),
+    "log_var_bound": ({"log_var_bound": 2.0}, {}),
+    "free_bits": ({}, {"free_bits": 0.1}),
+}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory, random_images: np.ndarray) -> Path:
+    """Shards of the three splits, as `prepare` leaves them."""
+    folder = tmp_path_factory.mktemp("shards")
+    splits = {}
+    index = ["split,row,file_name"]
+    for name, part in (
+        ("train", random_images[:30]),
+        ("validation", random_images[30:36]),
+        ("test", random_images[36:]),
+    ):
+        file = f"{name}-00000-of-00001.npy"
+        np.save(folder / file, part)
+        splits[name] = {"shards": [{"file": file, "images": len(part), "sha256": ""}]}
+        index += [f"{name},{row},{name}{row}.jpg" for row in range(len(part))]
+    manifest = {"image_shape": [32, 32, 3], "crop": 148, "filter": "lanczos", "splits": splits}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "images.csv").write_text("\n".join(index) + "\n")
+    return folder
+
+
+def trained(
+    shards: Path, folder: Path, tiny: Params, monkeypatch: pytest.MonkeyPatch, option: str
+) -> dict[str, Any]:
+    """Train an epoch with an option into `folder`/model and return the metrics."""
+    monkeypatch.setenv("CELEBA_VAE_SCRATCH", str(folder / "scratch"))
+    model, train = OPTIONS[option]
+    train_model(
+        shards,
+        folder / "model",
+        folder / "train.json",
+        model=tiny.model.model_copy(update=model),
+        train=tiny.train.model_copy(update={"epochs": 1} | train),
+        threads=2,
+    )
+    return dict(json.loads((folder / "train.json").read_text()))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_trains_and_its_model_opens(
+    shards: Path,
+    tiny: Params,
+    random_images: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+) -> None:
+    metrics = trained(shards, tmp_path, tiny, monkeypatch, option)
+    assert np.isfinite(metrics["val_loss"])
+    model = celeba_vae.load(tmp_path / "model")
+    assert (model.vae.log_sigma is not None) == (option == "learned")
+    if option == "learned":
+        assert float(model.vae.log_sigma) != pytest.approx(np.log(0.25), abs=1e-6)
+    mu, log_var = model.encode(random_images)
+    assert (log_var is None) == (option == "autoencoder")
+    if option == "log_var_bound":
+        assert np.abs(log_var).max() <= 2
+    assert model.decode(mu).shape == random_images.shape
+
+
+def test_the_plain_autoencoder_goes_through_the_pipeline(
+    shards: Path, tiny: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(shards, tmp_path, tiny, monkeypatch, "autoencoder")
+    zpoints, metrics = tmp_path / "zpoints", tmp_path / "zpoints.json"
+    describe_zpoints(tmp_path / "model", shards, zpoints, metrics, params=tiny.zpoints)
+    assert sorted(path.name for path in zpoints.glob("*.npy")) == sorted(
+        f"{split}_{name}.npy" for split in ("train", "validation", "test") for name in ("mu", "z")
+    )
+    assert (zpoints / "train_z.npy").read_bytes() == (zpoints / "train_mu.npy").read_bytes()
+    header = (zpoints / "dimensions.tsv").read_text().splitlines()[0].split("\t")
+    assert not {"kl", "posterior_variance"} & set(header)
+    for split in json.loads(metrics.read_text()).values():
+        assert not [key for key in split if key.startswith(("kl", "posterior"))]
+
+    model = celeba_vae.load(tmp_path / "model")
+    gaussian = load_gaussian(zpoints / GAUSSIAN_FILE, z_dim=model.z_dim)
+    assert gaussian.mean == pytest.approx(np.load(zpoints / "train_mu.npy").mean(axis=0), abs=1e-6)
+    validation = open_split(shards, "validation")
+    quality = write_samples(model, gaussian, validation, tmp_path / "samples", tiny.generate)
+    assert quality["images"] == 6
+    assert (tmp_path / "samples/overview.png").stat().st_size > 0
