@@ -119,10 +119,10 @@ def _write_index(
             counts[split] += 1
             if split == "train":
                 train.append([value == "1" for value in values])
-    for split, images in splits.items():
-        if counts[split] != len(images):
-            raise UserError(
-                f"{shards}: the index has {counts[split]} rows of the split {split}, the shards "
-                f"have {len(images)} images; run `dvc repro prepare`"
-            )
-    return dict(zip(known, np.array(train, bool).reshape(-1, len(known)).T, strict=True))
+        for split, images in splits.items():
+            if counts[split] != len(images):
+                raise UserError(
+                    f"{shards}: the index has {counts[split]} rows of the split {split}, the "
+                    f"shards have {len(images)} images; run `dvc repro prepare`"
+                )
+    return dict(zip(known, np.array(train, bool).reshape(len(train), len(known)).T, strict=True))
