@@ -136,9 +136,9 @@ def sample(
 
     fitted = load_samplers(zpoints / SAMPLERS_FILE, z_dim=pretrained.z_dim)
     name, factor = fitted.chosen(sampler, temperature)
-    click.echo(f"{name}, temperature {factor:g}")
     z = draw(fitted, name, rows * columns, seed=seed, temperature=factor)
     _save_grid(pretrained.decode(z), out, rows=rows, columns=columns)
+    click.echo(f"drawn from {name}, temperature {factor:g}")
 
 
 @cli.command()

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import celeba_vae
 from celeba_vae.latent.region import (
     CUBES,
     SCALES,
@@ -16,7 +15,7 @@ from celeba_vae.latent.region import (
 )
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams
-from celeba_vae.pretrained import Pretrained, save
+from celeba_vae.pretrained import Pretrained, load, save
 
 
 @pytest.fixture
@@ -24,14 +23,14 @@ def model(tmp_path: Path, model_params: Callable[..., ModelParams]) -> Pretraine
     manifest = {"image_shape": [32, 32, 3], "crop": None, "filter": "box"}
     vae = VAE(model_params(), size=32, seed=1)
     save(vae, model_params(), manifest=manifest, threads=2, folder=tmp_path / "model")
-    return celeba_vae.load(tmp_path / "model")
+    return load(tmp_path / "model")
 
 
 def _shows(rows: np.ndarray, face: np.ndarray) -> bool:
     """Say whether the face stands at the top of these rows of pixels, anywhere."""
     places = range(rows.shape[1] - 31)
     distances = [np.abs(rows[:32, x : x + 32].astype(int) - face).max() for x in places]
-    return min(distances) <= 1
+    return bool(min(distances) <= 1)
 
 
 def test_the_cube_that_was_drawn_is_found() -> None:

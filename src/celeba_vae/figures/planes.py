@@ -107,15 +107,27 @@ def plot_attributes(
         figure.legend(handles=handles, loc="outside upper right", ncols=2)
 
 
+def levels_holding(counts: NDArray[np.float64], shares: Sequence[float]) -> list[float]:
+    """Return the levels, ascending, at which contours of a histogram hold these shares of it.
+
+    Of all areas that hold a share, the inside of a contour is the smallest, for it is the densest.
+    """
+    dense = np.sort(counts, axis=None)[::-1]
+    held = np.cumsum(dense) / dense.sum()
+    return sorted(float(dense[np.searchsorted(held, share)]) for share in shares)
+
+
 def _density(axes: Axes, points: NDArray[np.float64]) -> None:
     mean = points.mean(axis=0)
     covariance = np.cov(points, rowvar=False, bias=True)
     # The same on both axes: the panels are squares, and a circle looks like one.
     reach = 1.1 * max(3.2, float(np.abs(points).max()))
-    axes.scatter(*points[:4000].T, s=2, color=GREY, alpha=0.4, linewidths=0)
+    axes.scatter(points[:4000, 0], points[:4000, 1], s=2, color=GREY, alpha=0.4, linewidths=0)
     edges = np.linspace(-reach, reach, _BINS + 1)
-    counts = gaussian_filter(np.histogram2d(*points.T, bins=[edges, edges])[0], sigma=1.5)
-    levels = _levels_holding(counts, _CONFIDENCES)
+    counts = gaussian_filter(
+        np.histogram2d(points[:, 0], points[:, 1], bins=[edges, edges])[0], sigma=1.5
+    )
+    levels = levels_holding(counts, _CONFIDENCES)
     if len(np.unique(levels)) == len(levels) and levels[0] > 0:
         centres = (edges[:-1] + edges[1:]) / 2
         axes.contour(centres, centres, counts.T, levels=levels, colors=BLUE, linewidths=1.2)
@@ -129,13 +141,6 @@ def _density(axes: Axes, points: NDArray[np.float64]) -> None:
         axes.plot(*(mean + radius * ellipse).T, color=ORANGE, linewidth=1.2)
         axes.plot(*(radius * circle).T, **EXPECTED | {"linewidth": 0.9})
     axes.set(aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach))
-
-
-def _levels_holding(counts: NDArray[np.float64], shares: Sequence[float]) -> list[float]:
-    # Of all areas that hold a share of the points, the densest is inside a contour.
-    dense = np.sort(counts, axis=None)[::-1]
-    held = np.cumsum(dense) / dense.sum()
-    return sorted(float(dense[np.searchsorted(held, share)]) for share in shares)
 
 
 def _share_legend(figure: Any) -> None:

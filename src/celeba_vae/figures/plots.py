@@ -247,7 +247,7 @@ def plot_rate(path: Path, rates: Mapping[str, Mapping[str, float]]) -> None:
             for row, width in zip(rows, widths, strict=True):
                 if width > 0.06 * left.max() + 0.2:
                     middle = left[row] + width / 2
-                    axes.text(middle, row, f"{width:.1f}", ha="center", va="center")
+                    axes.text(middle, float(row), f"{width:.1f}", ha="center", va="center")
             left += widths
         limits = [rate["mutual_information_limit"] for rate in rates.values()]
         for row, limit in zip(rows, limits, strict=True):
@@ -266,7 +266,7 @@ def plot_rate(path: Path, rates: Mapping[str, Mapping[str, float]]) -> None:
 def _histograms(axes: Axes, table: Table, law: Any, *, name: str, of: str, label: str) -> None:
     places = table[name]
     splits = {key: column for key, column in table.items() if key not in (name, of)}
-    for (split, density), colour in zip(splits.items(), SPLIT_COLOURS, strict=True):
+    for (split, density), colour in zip(splits.items(), SPLIT_COLOURS, strict=False):
         axes.step(places, density, where="mid", color=colour, label=split)
         if split == "train":
             axes.fill_between(places, density, step="mid", color=colour, alpha=0.2)

@@ -118,7 +118,8 @@ def draw_mixture(mixture: Mixture, n: int, seed: int) -> NDArray[np.float32]:
     # The last end may be below 1 by rounding.
     which = np.minimum(np.searchsorted(ends, _uniform(n, seed), side="right"), len(ends) - 1)
     along = noise * mixture.deviations[which]
-    return (mixture.means[which] + along @ mixture.axes.T).astype(np.float32)
+    points = mixture.means[which] + along @ mixture.axes.T
+    return points.astype(np.float32)
 
 
 def draw_ellipse(ellipse: Ellipse, n: int, seed: int) -> NDArray[np.float32]:
@@ -139,7 +140,8 @@ def draw_ellipse(ellipse: Ellipse, n: int, seed: int) -> NDArray[np.float32]:
     shares = CONFIDENCE * -np.expm1(-squares / 2)
     inside = noise * np.sqrt(-2 * np.log1p(-shares) / squares)
     along = inside.reshape(n, -1)[:, :z_dim] * ellipse.deviations
-    return (ellipse.mean + along @ ellipse.axes.T).astype(np.float32)
+    points: Floats = ellipse.mean + along @ ellipse.axes.T
+    return points.astype(np.float32)
 
 
 def draw(
@@ -198,11 +200,22 @@ def load_samplers(path: Path, *, z_dim: int) -> Fitted:
         # Opened here, because np.load leaves a file open that turns out to be no archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             read = {name: arrays[name].astype(np.float64) for name in arrays.files}
-        parts = [
-            kind(**{name: read[f"{group}_{name}"] for name in kind.__dataclass_fields__})
-            for group, kind in (("gaussian", Gaussian), ("mixture", Mixture), ("ellipse", Ellipse))
-        ]
-        fitted = Fitted(*parts, read["temperatures"], SAMPLERS[int(read["best"])])
+        fitted = Fitted(
+            gaussian=Gaussian(read["gaussian_mean"], read["gaussian_root"]),
+            mixture=Mixture(
+                weights=read["mixture_weights"],
+                means=read["mixture_means"],
+                deviations=read["mixture_deviations"],
+                axes=read["mixture_axes"],
+            ),
+            ellipse=Ellipse(
+                mean=read["ellipse_mean"],
+                deviations=read["ellipse_deviations"],
+                axes=read["ellipse_axes"],
+            ),
+            temperatures=read["temperatures"],
+            best=SAMPLERS[int(read["best"])],
+        )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; the stage zpoints writes it") from None
     except (OSError, ValueError, KeyError, IndexError, EOFError, TypeError, zipfile.BadZipFile):
