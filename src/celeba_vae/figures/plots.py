@@ -124,7 +124,7 @@ def plot_dimensions(path: Path, table: Mapping[str, NDArray[Any]], order: Sequen
                 ylim=(0, None),
             )
             panels[1].legend()
-        panels[-1].set_xlabel(f"dimension, by rank of its {'KL' if has_kl else 'deviation of mu'}")
+        panels[-1].set_xlabel(f"dimension, by rank of its {'KL' if has_kl else 'deviation'}")
 
 
 def plot_normality(

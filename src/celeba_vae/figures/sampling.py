@@ -37,11 +37,7 @@ def plot_samplers(path: Path, choice: Mapping[str, Any]) -> None:
     with canvas(path, width=11, height=5) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         for name, found in choice["validation"].items():
-            colour, marker = _SAMPLER_LOOKS[name]
-            left.plot(temperatures, found["curve"], color=colour)
-            best = (found["temperature"], found["energy_distance"])
-            text = f"{name}: {best[1]:.3g} at temperature {best[0]:g}"
-            left.plot(*best, marker, color=colour, markersize=8, label=text)
+            left.plot(temperatures, found["curve"], color=_SAMPLER_LOOKS[name][0])
         _reference(left, choice["floor"], "training z-points", **EXPECTED)
         left.set(
             title="How far the draws are from the validation z-points",
@@ -49,6 +45,20 @@ def plot_samplers(path: Path, choice: Mapping[str, Any]) -> None:
             ylabel="energy distance (unit of z)",
         )
         _logarithmic(left)
+        bottom, _ = left.get_ylim()
+        left.set_ylim(bottom, None)
+        for name, found in choice["validation"].items():
+            colour, marker = _SAMPLER_LOOKS[name]
+            best, distance = found["temperature"], found["energy_distance"]
+            left.plot(
+                best,
+                max(distance, bottom),  # what is not above 0 stands on the axis
+                marker,
+                color=colour,
+                markersize=8,
+                clip_on=False,
+                label=f"{name}: {_shown(distance)} at temperature {best:g}",
+            )
         left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
         for axes_name, colour, label in (
             ("own", PURPLE, "along the dimensions of z"),
@@ -110,9 +120,12 @@ def plot_cube(path: Path, scan: Mapping[str, Any], references: Mapping[str, floa
 def _reference(axes: Axes, value: float, label: str, **look: Any) -> None:
     # An estimate of 0 may be below it, which a logarithmic axis cannot show: then only as text.
     place: Any = value if value > 0 else np.nan
-    shown = f"{value:.3g}" if value > 0 else "0 (not above chance)"
     axes.plot([0, 1], [place, place], transform=axes.get_yaxis_transform(), **look)
-    axes.plot([], [], **look, label=f"{label}: {shown}")
+    axes.plot([], [], **look, label=f"{label}: {_shown(value)}")
+
+
+def _shown(distance: float) -> str:
+    return f"{distance:.3g}" if distance > 0 else "0 (not above chance)"
 
 
 def _logarithmic(axes: Axes) -> None:

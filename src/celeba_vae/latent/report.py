@@ -344,8 +344,9 @@ def _describe_normality(z: Points, *, seed: int) -> dict[str, Any]:
 
 def _plot_principal(path: Path, z: Points, pair: tuple[int, int]) -> None:
     ellipse = fit_ellipse(fit_gaussian(z))
-    along = (z.astype(np.float64) - ellipse.mean) @ ellipse.axes[:, :2]
-    two = ellipse.deviations[:2]
+    widest, two = ellipse.axes[:, :2], ellipse.deviations[:2]
+    # In z's own precision: a second copy of all of z would only serve a picture.
+    along = z @ widest.astype(z.dtype) - ellipse.mean @ widest
     white = along / np.where(two > 0, two, 1)
     planes.plot_principal(
         path,
