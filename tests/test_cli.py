@@ -1,13 +1,16 @@
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from celeba_vae.cli import cli
 from celeba_vae.latent.fitting import fit_samplers
 from celeba_vae.latent.samplers import SAMPLERS_FILE, save_samplers
 from celeba_vae.model.vae import VAE
@@ -173,3 +176,19 @@ def test_parameters_prints_the_articles_totals() -> None:
     assert done.stderr == (
         "error: params.yaml: model.z_dim = 'x': input should be a valid integer\n"
     )
+
+
+def test_summary_names_no_kl_loss_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = tmp_path / "data/metrics"
+    shutil.copytree(ROOT / "data/metrics", metrics)
+    monkeypatch.chdir(tmp_path)
+    assert "KL loss" in CliRunner().invoke(cli, ["summary"]).output
+    zpoints = json.loads((metrics / "zpoints.json").read_text())
+    del zpoints["validation"]["kl_nats_per_image"]
+    (metrics / "zpoints.json").write_text(json.dumps(zpoints))
+    result = CliRunner().invoke(cli, ["summary"])
+    assert result.exit_code == 0
+    assert "PSNR" in result.output
+    assert "KL" not in result.output

@@ -215,7 +215,7 @@ CASES: list[tuple[str, Any, dict[str, Any]]] = [
     *((loss, sigma, {}) for loss, sigma in KINDS),
     ("gaussian", "optimal", {"variational": False}),
     ("bernoulli", None, {"log_var_bound": 0.5}),
-    ("bernoulli", None, {"blocks": "residual"}),
+    ("bernoulli", None, {"blocks": "residual", "batch_norm": False}),
 ]
 
 

@@ -59,7 +59,8 @@ def plot_samplers(path: Path, choice: Mapping[str, Any]) -> None:
                 clip_on=False,
                 label=f"{name}: {_shown(distance)} at temperature {best:g}",
             )
-        left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=2)
         for axes_name, colour, label in (
             ("own", PURPLE, "along the dimensions of z"),
             ("principal", BLUE, "along the principal axes"),
