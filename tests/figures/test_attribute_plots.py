@@ -23,6 +23,12 @@ def test_bars_are_as_long_as_the_auc_and_in_stable_bytes(tmp_path: Path) -> None
     assert np.isclose(second / max(bars), 0.25 / 0.4, atol=0.03)
 
 
+def test_without_probes_the_picture_says_so(tmp_path: Path) -> None:
+    plot_probes(tmp_path / "auc.png", {})
+    with Image.open(tmp_path / "auc.png") as image:
+        assert (np.asarray(image.convert("L")) < 100).sum() > 200
+
+
 def test_the_heat_map_is_brightest_where_a_factor_sits(tmp_path: Path) -> None:
     shares = np.full((3, 40), 0.02)
     shares[[0, 1, 2], [7, 30, 7]] = (0.5, 0.9, 0.1)

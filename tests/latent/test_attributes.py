@@ -139,7 +139,7 @@ def test_what_the_data_do_not_know_is_left_out(
     project: Path, model: Pretrained, tiny: Params
 ) -> None:
     assert write(project, model, tiny) == {"probes": 0, "left_out": 0}
-    assert made(project) == ["attributes.tsv", "directions.npz"]
+    assert made(project) == ["attributes.tsv", "directions.npz", "plots/auc.png"]
     assert load_directions(project / "out" / DIRECTIONS_FILE, z_dim=6) == {}
 
 

@@ -17,11 +17,17 @@ def plot_probes(path: Path, aucs: Mapping[str, float]) -> None:
 
     Args:
         path: the PNG file.
-        aucs: the area under the ROC curve on test images by attribute.
+        aucs: the area under the ROC curve on test images by attribute. Without any the picture
+            says so: DVC's page of plots complains of a folder without pictures.
     """
-    ordered = sorted(aucs.items(), key=lambda item: item[1])
-    names, values = zip(*ordered, strict=True)
+    names = sorted(aucs, key=lambda name: aucs[name])
+    values = [aucs[name] for name in names]
     with canvas(path, height=1.3 + 0.24 * len(names)) as figure:
+        if not names:
+            figure.text(
+                0.02, 0.5, "No probe: no attribute is known, or too few images have it or lack it."
+            )
+            return
         axes = figure.subplots()
         # From 0.5, so that a bar shows what the probe knows; to the left it is worse than guessing.
         bars = axes.barh(names, np.array(values) - 0.5, left=0.5, color=BLUE)

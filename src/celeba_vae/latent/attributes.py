@@ -127,8 +127,7 @@ def write_attributes(
         ],
     )
     aucs = {probe.attribute: probe.auc for probe in probes if probe.auc is not None}
-    if aucs:
-        plot_probes(folder / "plots/auc.png", aucs)
+    plot_probes(folder / "plots/auc.png", aucs)
     directions = {n: attribute_direction(mu["train"], train.attributes[n]) for n in aucs}
     save_directions(folder / DIRECTIONS_FILE, directions, z_dim=model.z_dim)
     images = open_split(shards, "validation")
