@@ -28,6 +28,9 @@ TINY = (
     "generate.columns=3",
     "generate.walks=2",
     "generate.walk_steps=3",
+    "evaluate.neighbours=2",
+    "evaluate.quick.likelihood_images=3",
+    "evaluate.quick.importance_samples=4",
     "run.workers=2",
 )
 
