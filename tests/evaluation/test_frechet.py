@@ -45,23 +45,21 @@ def test_fewer_images_than_features() -> None:
     assert frechet_distance(2 * points, 3 * points) == pytest.approx(1)
 
 
-@pytest.fixture
-def graph_file(tmp_path: Path) -> Path:
-    """A frozen graph with the names of Inception's: the mean over the image for its features."""
+def write_graph(path: Path) -> None:
+    """Write a frozen graph with the names of Inception's; its features are the mean colour."""
     with tf.Graph().as_default() as graph:
         pixels = tf.compat.v1.placeholder(tf.float32, (None, None, 3), name="pixels")
         batch = tf.expand_dims(pixels, 0, name="ExpandDims")
         resized = tf.compat.v1.image.resize_bilinear(batch, (2, 2))
         tf.nn.avg_pool2d(resized, 2, 1, "VALID", name="pool_3")
-    path = tmp_path / "graph.pb"
     path.write_bytes(graph.as_graph_def().SerializeToString())
-    return path
 
 
-def test_a_published_graph_of_one_image_takes_many(graph_file: Path) -> None:
+def test_a_published_graph_of_one_image_takes_many(tmp_path: Path) -> None:
+    write_graph(tmp_path / "graph.pb")
     images = np.full((70, 8, 8, 3), 10, np.uint8)
     images[69] = 255
-    features = features_of(load_inception(graph_file), images)
+    features = features_of(load_inception(tmp_path / "graph.pb"), images)
     assert features.shape == (70, 3)
     assert np.allclose(features[:69], 10)
     assert np.allclose(features[69], 255)

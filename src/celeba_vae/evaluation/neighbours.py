@@ -17,7 +17,7 @@ def squared_distances(one: Points, other: Points) -> Floats:
 
     |a|^2 + |b|^2 - 2 a b in 64 bits, not below 0. one: (n, d); other: (m, d).
     """
-    first, second = one.astype(np.float64), other.astype(np.float64)
+    first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
     squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1) - 2 * first @ second.T
     distances: Floats = np.maximum(squares, 0)
     return distances
@@ -37,6 +37,7 @@ def manifold_scores(real: Points, drawn: Points, *, neighbours: int) -> dict[str
         drawn: (m, d) with m above k.
         neighbours: k.
     """
+    real, drawn = real.astype(np.float64), drawn.astype(np.float64)
     real_radii, drawn_radii = (_radii(points, neighbours) for points in (real, drawn))
     within_real = np.zeros(len(drawn), np.int64)
     within_drawn = np.zeros(len(real), bool)
@@ -65,6 +66,7 @@ def nearest(queries: Points, candidates: Iterable[Points]) -> tuple[Floats, NDAr
     Returns:
         Root mean squared differences of the d values, (n,), and rows, (n,).
     """
+    queries = queries.astype(np.float64)
     best = np.full(len(queries), np.inf)
     rows = np.zeros(len(queries), np.int64)
     seen = 0
