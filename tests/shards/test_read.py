@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeba_vae.errors import UserError
+from celeba_vae.files import sha256_of
 from celeba_vae.shards.read import Split, file_names, open_split, read_manifest
 
 
@@ -24,7 +25,7 @@ def stored(folder: Path, counts: tuple[int, ...]) -> np.ndarray:
     for number, count in enumerate(counts):
         file = f"train-{number:05d}-of-{len(counts):05d}.npy"
         np.save(folder / file, images[start : start + count])
-        shards.append({"file": file, "images": count})
+        shards.append({"file": file, "images": count, "sha256": sha256_of(folder / file)})
         lines += [f"{start + k},{file},{k},image {start + k}.jpg,train" for k in range(count)]
         start += count
     splits = {"train": {"images": start, "shards": shards}}

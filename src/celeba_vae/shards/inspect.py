@@ -13,7 +13,7 @@ from celeba_vae.errors import UserError
 from celeba_vae.figures.grids import Pixels, labelled_grid
 from celeba_vae.files import sha256_of
 from celeba_vae.progress import progress_bar
-from celeba_vae.shards.read import INDEX_FILE, MANIFEST_FILE, open_split, read_manifest
+from celeba_vae.shards.read import INDEX_FILE, open_split, read_manifest
 
 # Of each split, so many images are on the contact sheet.
 SHEET_ROWS, SHEET_COLUMNS = 3, 12
@@ -124,18 +124,13 @@ def check_shards(folder: Path) -> None:
         UserError: something differs; its one line names the first damaged shard, what is wrong
             with it, and how many are damaged in all.
     """
-    manifest = read_manifest(folder)
-    try:
-        listed = [
-            (split, shard["file"], shard["images"], shard["sha256"])
-            for split, content in manifest["splits"].items()
-            for shard in content["shards"]
-        ]
-        counts = {split: content["images"] for split, content in manifest["splits"].items()}
-    except (KeyError, TypeError):
-        raise UserError(
-            f"{folder / MANIFEST_FILE}: does not say images and sha256 of each shard; {_MEND}"
-        ) from None
+    splits = read_manifest(folder)["splits"]
+    listed = [
+        (split, shard["file"], shard["images"], shard["sha256"])
+        for split, content in splits.items()
+        for shard in content["shards"]
+    ]
+    counts = {split: content["images"] for split, content in splits.items()}
     indexed = _count_rows(folder / INDEX_FILE)
     damage = []
     with progress_bar(sum(counts.values()), label="verify", unit="images") as bar:

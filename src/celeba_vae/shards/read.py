@@ -25,6 +25,7 @@ class _Shard(BaseModel):
 
 
 class _Shards(BaseModel):
+    images: Annotated[int, Field(ge=1)]
     shards: Annotated[list[_Shard], Field(min_length=1)]
 
 

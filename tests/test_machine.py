@@ -1,0 +1,79 @@
+import copy
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from celeba_vae.errors import UserError
+from celeba_vae.machine import (
+    MACHINE_FILE,
+    describe_machine,
+    differences,
+    note_differences,
+    read_machine,
+)
+from tests.support import ROOT, run
+
+
+def test_a_machine_is_what_its_libraries_say() -> None:
+    machine = describe_machine(threads=3)
+    assert json.loads(json.dumps(machine)) == machine
+    assert machine["packages"]["numpy"] == np.__version__
+    assert machine["packages"]["tensorflow"] == version("tensorflow")
+    assert machine["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert machine["threads"] == 3
+    assert machine["device"] == "CPU"
+
+
+def test_differences_are_named_and_what_changes_no_bits_is_not() -> None:
+    here = describe_machine(threads=2)
+    assert differences(here, here) == []
+    other = copy.deepcopy(here)
+    other |= {"processor": "another", "cores": 128, "threads": 4}
+    other["packages"]["keras"] = "1.0"
+    other["features"] = ["ONLY"]
+    assert differences(other, here) == [
+        f"packages.keras: 1.0, here {version('keras')}",
+        f"features: ONLY, here {' '.join(here['features'])}",
+        "threads: 4, here 2",
+    ]
+
+
+def test_training_says_where_the_machine_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    note_differences(2)
+    assert capsys.readouterr().err == ""
+    recorded = describe_machine(2)
+    MACHINE_FILE.parent.mkdir()
+    MACHINE_FILE.write_text(json.dumps(recorded))
+    note_differences(2)
+    assert capsys.readouterr().err == ""
+    MACHINE_FILE.write_text(json.dumps(recorded | {"device": "GPU:0"}))
+    note_differences(2)
+    assert "(device: GPU:0, here CPU)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, "{", "[1]"])
+def test_a_broken_record_gets_one_line(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "machine.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=str(path)):
+        read_machine(path)
+
+
+def test_the_command_records_and_compares(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    done = run("celeba-vae", "machine", "--record", cwd=tmp_path)
+    assert done.stdout == "wrote data/machine.json\n", done.stderr
+    done = run("celeba-vae", "machine", cwd=tmp_path)
+    assert "the same as in data/machine.json" in done.stdout
+    machine = json.loads((tmp_path / MACHINE_FILE).read_text())
+    (tmp_path / MACHINE_FILE).write_text(json.dumps(machine | {"python": "2.7"}))
+    done = run("celeba-vae", "machine", cwd=tmp_path)
+    assert "differs: python: 2.7, here " in done.stdout
