@@ -10,23 +10,15 @@ def evaluate(params: Params) -> None:
 
     configure_tensorflow(params.threads)
 
-    from celeba_vae.evaluation.run import evaluate_model
+    from celeba_vae.evaluation.run import drawings_of, evaluate_model
     from celeba_vae.files import write_json
-    from celeba_vae.latent.samplers import (
-        GAUSSIAN_FILE,
-        draw_gaussian,
-        draw_normal,
-        load_gaussian,
-    )
+    from celeba_vae.latent.samplers import SAMPLERS_FILE, load_samplers
     from celeba_vae.pretrained import load
 
     model = load(MODEL)
-    gaussian = load_gaussian(ZPOINTS / GAUSSIAN_FILE, z_dim=model.z_dim)
-    draws = {
-        "normal": lambda n, seed: draw_normal(n, model.z_dim, seed),
-        "gaussian": lambda n, seed: draw_gaussian(gaussian, n, seed),
-    }
-    measured = evaluate_model(model, SHARDS, draws, EVALUATION, params.evaluate)
+    fitted = load_samplers(ZPOINTS / SAMPLERS_FILE, z_dim=model.z_dim)
+    drawings = drawings_of(fitted, every=params.evaluate.level == "full")
+    measured = evaluate_model(model, SHARDS, drawings, EVALUATION, params.evaluate)
     write_json(METRICS / "evaluate.json", measured)
 
 

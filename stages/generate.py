@@ -11,7 +11,7 @@ def generate(params: Params) -> None:
     configure_tensorflow(params.threads)
 
     from celeba_vae.files import write_json
-    from celeba_vae.latent.samplers import GAUSSIAN_FILE, load_gaussian
+    from celeba_vae.latent.samplers import SAMPLERS_FILE, load_samplers
     from celeba_vae.latent.samples import write_samples
     from celeba_vae.pretrained import load
     from celeba_vae.shards.read import open_split
@@ -19,7 +19,7 @@ def generate(params: Params) -> None:
     model = load(MODEL)
     quality = write_samples(
         model,
-        load_gaussian(ZPOINTS / GAUSSIAN_FILE, z_dim=model.z_dim),
+        load_samplers(ZPOINTS / SAMPLERS_FILE, z_dim=model.z_dim),
         open_split(SHARDS, "validation"),
         SAMPLES,
         params.generate,

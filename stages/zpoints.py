@@ -6,12 +6,14 @@ from stages.runner import METRICS, MODEL, SHARDS, ZPOINTS, run
 
 def zpoints(params: Params) -> None:
     """Read data/model and data/shards, write data/zpoints and data/metrics/zpoints.json."""
-    from celeba_vae.training.determinism import configure_tensorflow
+    from celeba_vae.training.determinism import configure_tensorflow, pin_linear_algebra
 
     configure_tensorflow(params.threads)
 
     from celeba_vae.latent.run import describe_zpoints
 
+    # scikit-learn brings a pool of threads of its own, which must be loaded to be pinned.
+    pin_linear_algebra()
     describe_zpoints(MODEL, SHARDS, ZPOINTS, METRICS / "zpoints.json", params=params.zpoints)
 
 

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from celeba_vae.cli import cli
-from celeba_vae.latent.samplers import GAUSSIAN_FILE, fit_gaussian, save_gaussian
+from celeba_vae.latent.fitting import fit_samplers
+from celeba_vae.latent.samplers import SAMPLERS_FILE, save_samplers
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams
 from celeba_vae.pretrained import save
@@ -41,8 +42,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vae = VAE(params, size=32, seed=1)
     save(vae, params, manifest=MANIFEST, threads=2, folder=folder / "data/model")
     (folder / "data/zpoints").mkdir()
-    z = np.random.default_rng(0).normal(size=(50, 6))
-    save_gaussian(folder / "data/zpoints" / GAUSSIAN_FILE, fit_gaussian(z))
+    clouds = 1 + 2 * np.random.default_rng(0).normal(size=(3, 50, 6))
+    splits = dict(zip(("train", "validation", "test"), clouds, strict=True))
+    save_samplers(folder / "data/zpoints" / SAMPLERS_FILE, fit_samplers(splits, seed=1)[0])
     os.mkfifo(folder / "pipe.jpg")
     for name, colour in (("a.jpg", "red"), ("b.png", "blue")):
         Image.new("RGB", (178, 218), colour).save(folder / name)
@@ -89,14 +91,18 @@ def test_help_names_every_command_and_needs_no_tensorflow(command: Command, fold
 
 def test_sample(command: Command, folder: Path) -> None:
     words = ("sample", "--rows", "2", "--columns", "3")
-    assert command(*words, "--out", "one.png") == "wrote one.png\n"
-    assert size_of(folder / "one.png") == (3 * 34 - 2, 2 * 34 - 2)
-    command(*words, "--out", "again.png")
-    command(*words, "--out", "normal.png", "--sampler", "normal")
-    command(*words, "--out", "seed.png", "--seed", "2")
-    pictures = [(folder / f"{n}.png").read_bytes() for n in ("one", "again", "normal", "seed")]
-    assert pictures[0] == pictures[1]
-    assert len(set(pictures)) == 3
+    said = command(*words, "--out", "best.png")
+    assert said.startswith("wrote best.png\ndrawn from ")
+    name, temperature = said.rstrip().rpartition("drawn from ")[2].split(", temperature ")
+    assert size_of(folder / "best.png") == (3 * 34 - 2, 2 * 34 - 2)
+    # What is left open is what did best on validation.
+    command(*words, "--out", "same.png", "--sampler", name, "--temperature", temperature)
+    assert (folder / "same.png").read_bytes() == (folder / "best.png").read_bytes()
+    said = command(*words, "--out", "c.png", "--sampler", "normal", "--temperature", "1")
+    assert said == "wrote c.png\ndrawn from normal, temperature 1\n"
+    command(*words, "--out", "d.png", "--sampler", "normal", "--temperature", "0.5")
+    command(*words, "--out", "e.png", "--sampler", "ellipse", "--seed", "2")
+    assert len({(folder / f"{name}.png").read_bytes() for name in ("best", *"cde")}) == 4
 
 
 def test_reconstruct_shows_photos_above_reconstructions(command: Command, folder: Path) -> None:
@@ -123,7 +129,7 @@ def test_morph_begins_and_ends_with_the_reconstructions(command: Command, folder
     [
         (("sample", "--out", "x.jpg"), "error: --out x.jpg: must end in .png"),
         (("sample", "--model", "nowhere"), "no trained model there"),
-        (("sample", "--zpoints", "nowhere"), "nowhere/gaussian.npz"),
+        (("sample", "--zpoints", "nowhere"), "nowhere/samplers.npz"),
         (("reconstruct", "nobody.jpg"), "error: nobody.jpg: no such file"),
         (("reconstruct", "pipe.jpg"), "error: pipe.jpg: no such file"),
         (("reconstruct", "data/model/vae.weights.h5"), "vae.weights.h5: cannot be read as an"),

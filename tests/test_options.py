@@ -9,7 +9,7 @@ import pytest
 
 import celeba_vae
 from celeba_vae.latent.run import describe_zpoints
-from celeba_vae.latent.samplers import GAUSSIAN_FILE, load_gaussian
+from celeba_vae.latent.samplers import SAMPLERS_FILE, load_samplers
 from celeba_vae.latent.samples import write_samples
 from celeba_vae.params import Params
 from celeba_vae.shards.read import open_split
@@ -90,15 +90,17 @@ def test_the_plain_autoencoder_goes_through_the_pipeline(
         f"{split}_{name}.npy" for split in ("train", "validation", "test") for name in ("mu", "z")
     )
     assert (zpoints / "train_z.npy").read_bytes() == (zpoints / "train_mu.npy").read_bytes()
-    header = (zpoints / "dimensions.tsv").read_text().splitlines()[0].split("\t")
+    header = (zpoints / "zpoints.csv").read_text().splitlines()[0].split(",")
     assert not {"kl", "posterior_variance"} & set(header)
     for split in json.loads(metrics.read_text()).values():
         assert not [key for key in split if key.startswith(("kl", "posterior"))]
 
     model = celeba_vae.load(tmp_path / "model")
-    gaussian = load_gaussian(zpoints / GAUSSIAN_FILE, z_dim=model.z_dim)
-    assert gaussian.mean == pytest.approx(np.load(zpoints / "train_mu.npy").mean(axis=0), abs=1e-6)
+    fitted = load_samplers(zpoints / SAMPLERS_FILE, z_dim=model.z_dim)
+    assert fitted.gaussian.mean == pytest.approx(
+        np.load(zpoints / "train_mu.npy").mean(axis=0), abs=1e-6
+    )
     validation = open_split(shards, "validation")
-    quality = write_samples(model, gaussian, validation, tmp_path / "samples", tiny.generate)
+    quality = write_samples(model, fitted, validation, tmp_path / "samples", tiny.generate)
     assert quality["images"] == 6
     assert (tmp_path / "samples/overview.png").stat().st_size > 0

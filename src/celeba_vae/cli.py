@@ -12,6 +12,7 @@ from celeba_vae.errors import UserError
 if TYPE_CHECKING:  # NumPy and the model are loaded by the commands that need them.
     import numpy as np
 
+    from celeba_vae.params import Sampler
     from celeba_vae.pretrained import Pretrained
 
 _EXISTING_FILE = click.Path(path_type=Path, dir_okay=False)
@@ -105,34 +106,39 @@ def parameters(overrides: tuple[str, ...], as_json: bool) -> None:
 @click.option("--seed", type=click.IntRange(0, 2**32 - 2), default=1, show_default=True)
 @click.option(
     "--sampler",
-    type=click.Choice(["normal", "gaussian"]),
-    default="gaussian",
-    show_default=True,
-    help="Draw z-points from N(0, I), or from the Gaussian fitted to the z-points of the "
-    "training images.",
+    type=click.Choice(["normal", "gaussian", "gmm", "ellipse"]),
+    help="Draw z-points from N(0, I), or from what was fitted to the z-points of the training "
+    "images: a Gaussian, a mixture of them, or ellipses in the principal planes. Without it, from "
+    "the one whose draws lie closest to the validation z-points.",
 )
-@folder_option("--zpoints", "data/zpoints", "Folder with the fitted Gaussian.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 100, min_open=True),
+    help="Factor on the distance of the z-points from their centre; less than 1 gives plainer "
+    "faces. Without it, the one closest to the validation z-points.",
+)
+@folder_option("--zpoints", "data/zpoints", "Folder with the fitted samplers.")
 @out_option("sample.png")
 def sample(
-    model: Path, rows: int, columns: int, seed: int, sampler: str, zpoints: Path, out: Path
+    model: Path,
+    rows: int,
+    columns: int,
+    seed: int,
+    sampler: "Sampler | None",
+    temperature: float | None,
+    zpoints: Path,
+    out: Path,
 ) -> None:
     """Draw new faces from random z-points."""
     _check_out(out)
     pretrained = _load(model)
-    from celeba_vae.latent.samplers import (
-        GAUSSIAN_FILE,
-        draw_gaussian,
-        draw_normal,
-        load_gaussian,
-    )
+    from celeba_vae.latent.samplers import SAMPLERS_FILE, draw, load_samplers
 
-    count = rows * columns
-    if sampler == "normal":
-        z = draw_normal(count, pretrained.z_dim, seed)
-    else:
-        gaussian = load_gaussian(zpoints / GAUSSIAN_FILE, z_dim=pretrained.z_dim)
-        z = draw_gaussian(gaussian, count, seed)
+    fitted = load_samplers(zpoints / SAMPLERS_FILE, z_dim=pretrained.z_dim)
+    name, factor = fitted.chosen(sampler, temperature)
+    z = draw(fitted, name, rows * columns, seed=seed, temperature=factor)
     _save_grid(pretrained.decode(z), out, rows=rows, columns=columns)
+    click.echo(f"drawn from {name}, temperature {factor:g}")
 
 
 @cli.command()

@@ -80,6 +80,7 @@ def _sigma(value: Any) -> float | str:
 
 # A deviation of pixels in [0, 1], or how it is found.
 Sigma = Annotated[float | Literal["learned", "optimal"], PlainValidator(_sigma)]
+Sampler = Literal["normal", "gaussian", "gmm", "ellipse"]
 Filter = Literal["area", "lanczos", "bicubic", "hamming", "bilinear", "box"]
 Activation = Literal["leaky_relu", "relu", "selu", "gelu"]
 AnyActivation = Literal["leaky_relu", "relu", "selu", "gelu", "linear"]
@@ -262,12 +263,15 @@ class ZpointsParams(_Group):
 
     seed: Seed
     active_variance: Annotated[Number, Field(gt=0)]
+    tests: Literal["quick", "full"]
 
 
 class GenerateParams(_Group):
     """The grids of faces."""
 
     seed: Seed
+    sampler: Sampler | None
+    temperature: Annotated[Number, Field(gt=0, le=100)] | None
     rows: Annotated[int, Field(ge=1, le=100)]
     columns: Annotated[int, Field(ge=1, le=100)]
     walks: Annotated[int, Field(ge=1, le=100)]

@@ -9,18 +9,25 @@ import pytest
 from PIL import Image
 
 from celeba_vae.errors import UserError
-from celeba_vae.evaluation.run import Draw, evaluate_model
+from celeba_vae.evaluation.run import Drawing, drawings_of, evaluate_model
 from celeba_vae.figures.quality import reconstruction_quality
-from celeba_vae.latent.samplers import draw_normal
+from celeba_vae.latent.samplers import (
+    Ellipse,
+    Fitted,
+    Gaussian,
+    Mixture,
+    draw_gaussian,
+    draw_normal,
+)
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import EvaluateParams, ModelParams, Params
 from celeba_vae.pretrained import Pretrained
 from tests.evaluation.test_frechet import write_graph
 from tests.support import write_shards
 
-DRAWS: dict[str, Draw] = {
-    "normal": lambda n, seed: draw_normal(n, 6, seed),
-    "wide": lambda n, seed: 9 * draw_normal(n, 6, seed),
+DRAWINGS = {
+    "normal": Drawing(lambda n, seed: draw_normal(n, 6, seed), 1),
+    "wide": Drawing(lambda n, seed: 9 * draw_normal(n, 6, seed), 9),
 }
 
 
@@ -54,7 +61,30 @@ def measured(
     tmp_path_factory: pytest.TempPathFactory, shards: Path, tiny: Params
 ) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("evaluation")
-    return folder, evaluate_model(model_of(tiny.model), shards, DRAWS, folder, tiny.evaluate)
+    return folder, evaluate_model(model_of(tiny.model), shards, DRAWINGS, folder, tiny.evaluate)
+
+
+def test_samplers_and_temperatures_are_those_of_validation() -> None:
+    centre, axes = np.full(2, 5.0), np.eye(2)
+    fitted = Fitted(
+        gaussian=Gaussian(centre, axes),
+        mixture=Mixture(np.ones(1), centre[None], np.ones((1, 2)), axes),
+        ellipse=Ellipse(centre, np.ones(2), axes),
+        temperatures=np.array([0.7, 0.8, 0.9, 1.1]),
+        best="gaussian",
+    )
+    few = drawings_of(fitted, every=False)
+    assert {name: drawing.temperature for name, drawing in few.items()} == {
+        "normal": 1,
+        "gaussian": 0.8,
+    }
+    assert np.array_equal(few["normal"].draw(4, 3), draw_normal(4, 2, 3))
+    wide = draw_gaussian(fitted.gaussian, 4, 3)
+    assert np.allclose(few["gaussian"].draw(4, 3), 5 + 0.8 * (wide - 5))
+    every = drawings_of(fitted, every=True)
+    assert [drawing.temperature for drawing in every.values()] == [1, 0.8, 0.9, 1.1]
+    assert list(every) == ["normal", "gaussian", "gmm", "ellipse"]
+    assert abs(every["ellipse"].draw(4, 3) - 5).max() < 3
 
 
 def test_reconstructions_are_those_of_all_test_images(
@@ -92,6 +122,7 @@ def test_real_faces_are_nearer_to_real_ones_than_drawn_ones(
     folder, figures = measured
     samples = figures["samples"]
     assert samples["images"] == 9
+    assert samples["wide"]["temperature"] == 9
     floor = samples["validation"]
     assert floor["swd"] == pytest.approx((floor["swd_32"] + floor["swd_16"]) / 2)
     for name in ("normal", "wide", "reconstructions"):
@@ -123,7 +154,7 @@ def test_the_same_bytes_again(
     measured: tuple[Path, dict[str, Any]], shards: Path, tiny: Params, tmp_path: Path
 ) -> None:
     folder, figures = measured
-    again = evaluate_model(model_of(tiny.model), shards, DRAWS, tmp_path, tiny.evaluate)
+    again = evaluate_model(model_of(tiny.model), shards, DRAWINGS, tmp_path, tiny.evaluate)
     assert again == figures
     for path in folder.rglob("*.*"):
         assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path
@@ -137,7 +168,7 @@ def test_a_plain_autoencoder_has_all_but_the_likelihood(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     plain = model_of(model_params(variational=False))
-    figures = evaluate_model(plain, shards, DRAWS, tmp_path, tiny.evaluate)
+    figures = evaluate_model(plain, shards, DRAWINGS, tmp_path, tiny.evaluate)
     assert set(figures) == {"reconstruction", "samples"}
     assert not (tmp_path / "bounds.tsv").exists()
     printed = capsys.readouterr().out.splitlines()
@@ -157,7 +188,7 @@ def test_fid_says_what_it_is_of(
     graph = tmp_path / "graph.pb"
     write_graph(graph)
     wanted = params(fid=str(graph))
-    fid = evaluate_model(model_of(tiny.model), shards, DRAWS, tmp_path / "out", wanted)["fid"]
+    fid = evaluate_model(model_of(tiny.model), shards, DRAWINGS, tmp_path / "out", wanted)["fid"]
     assert (fid["images"], fid["size"], fid["crop"], fid["filter"]) == (11, 32, 148, "area")
     assert len(fid["reference_sha256"]) == len(fid["network_sha256"]) == 64
     assert fid["normal"] > 0
@@ -170,5 +201,5 @@ def test_too_few_images_get_one_line(
     shards: Path, tiny: Params, params: Callable[..., EvaluateParams], tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=r"9 images .* too few for evaluate.neighbours = 9"):
-        evaluate_model(model_of(tiny.model), shards, DRAWS, tmp_path, params(neighbours=9))
+        evaluate_model(model_of(tiny.model), shards, DRAWINGS, tmp_path, params(neighbours=9))
     assert list(tmp_path.iterdir()) == []

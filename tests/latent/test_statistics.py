@@ -5,18 +5,24 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from celeba_vae.latent.statistics import (
+    component_statistics,
     component_table,
     correlation,
     covariance_summary,
     dimension_table,
+    expected_ks_distance,
+    is_flat,
     kl_per_dimension,
+    mahalanobis_law,
+    mahalanobis_summary,
     marchenko_pastur_edges,
+    marchenko_pastur_eigenvalues,
     mean_and_covariance,
     radii,
     radius_summary,
     radius_table,
-    strongest_pair,
-    summarize,
+    squared_mahalanobis,
+    strongest_pairs,
 )
 
 
@@ -61,10 +67,10 @@ def test_dimension_table_agrees_with_numpy_over_several_blocks() -> None:
     mu += 1000  # two passes are needed so far from the origin
     z = mu + noise
     table = dimension_table(mu, log_var, z, active_variance=0.01)
-    assert table["mean_mu"] == pytest.approx(mu.mean(axis=0, dtype=np.float64))
-    assert table["std_mu"] == pytest.approx(mu.std(axis=0, dtype=np.float64))
-    assert table["mean_z"] == pytest.approx(z.mean(axis=0, dtype=np.float64))
-    assert table["std_z"] == pytest.approx(z.std(axis=0, dtype=np.float64))
+    assert table["mu_mean"] == pytest.approx(mu.mean(axis=0, dtype=np.float64))
+    assert table["mu_std"] == pytest.approx(mu.std(axis=0, dtype=np.float64))
+    assert table["z_mean"] == pytest.approx(z.mean(axis=0, dtype=np.float64))
+    assert table["z_std"] == pytest.approx(z.std(axis=0, dtype=np.float64))
     assert table["posterior_variance"] == pytest.approx(
         np.exp(log_var).mean(axis=0, dtype=np.float64)
     )
@@ -79,13 +85,48 @@ def test_dimensions_are_active_where_mu_varies_enough() -> None:
     assert table["active"].tolist() == [False, True, False]
 
 
-def test_constant_mu_has_no_active_dimension(normal: np.ndarray) -> None:
-    mu = np.full_like(normal, 0.3)
-    summary = summarize(mu, np.zeros_like(mu), mu + normal, active_variance=0.01)
-    assert summary["active_dimensions"] == 0
-    assert summary["kl_nats_per_image"] == pytest.approx(256 * 0.5 * 0.3**2, rel=1e-5)
-    assert summary["mu_radius_mean"] == pytest.approx(0.3 * 16, rel=1e-5)
-    assert summary["mu_radius_std"] == pytest.approx(0, abs=1e-5)
+def test_a_plain_autoencoder_has_no_figures_of_log_var() -> None:
+    mu = np.random.default_rng(6).normal(size=(100, 3))
+    table = dimension_table(mu, None, mu, active_variance=0.01)
+    assert "kl" not in table
+    assert "posterior_variance" not in table
+    assert table["active"].all()
+    assert table["z_std"].tolist() == table["mu_std"].tolist()
+
+
+def test_each_dimension_agrees_with_scipy_over_several_blocks_of_columns() -> None:
+    rng = np.random.default_rng(7)
+    points = np.concatenate([rng.normal(size=(500, 9)), rng.exponential(size=(500, 9))], axis=1)
+    columns = component_statistics(points)
+    assert columns["skewness"] == pytest.approx(stats.skew(points))
+    assert columns["excess_kurtosis"] == pytest.approx(stats.kurtosis(points))
+    assert columns["p25"] == pytest.approx(np.percentile(points, 25, axis=0))
+    assert columns["p99"] == pytest.approx(np.percentile(points, 99, axis=0))
+    for place, values in enumerate(points.T):
+        ks = stats.ks_1samp(values, stats.norm.cdf, method="asymp").statistic
+        assert columns["ks_distance"][place] == pytest.approx(ks)
+        normal = stats.norm.ppf((np.arange(500) + 0.5) / 500)
+        moved = stats.wasserstein_distance(values, normal)
+        assert columns["wasserstein_distance"][place] == pytest.approx(moved)
+
+
+def test_shift_and_stretch_have_their_closed_form_distances() -> None:
+    quantiles = stats.norm.ppf((np.arange(4000) + 0.5) / 4000)
+    points = np.stack([quantiles + 0.5, 2 * quantiles, np.full(4000, 0.1)], axis=1)
+    columns = component_statistics(points)
+    # The largest gap of two normal distributions half a deviation apart is in the middle.
+    assert columns["ks_distance"][0] == pytest.approx(2 * stats.norm.cdf(0.25) - 1, abs=1e-3)
+    assert columns["wasserstein_distance"][0] == pytest.approx(0.5)
+    # E|2x - x| = E|x|.
+    assert columns["wasserstein_distance"][1] == pytest.approx(np.sqrt(2 / np.pi), rel=1e-3)
+    # A constant has no shape, whatever rounding leaves of its deviation.
+    for name in ("std", "skewness", "excess_kurtosis"):
+        assert columns[name][2] == 0
+
+
+def test_samples_of_the_normal_have_the_expected_ks_distance(normal: np.ndarray) -> None:
+    measured = component_statistics(normal[:, :64])["ks_distance"].mean()
+    assert measured == pytest.approx(expected_ks_distance(len(normal)), rel=0.1)
 
 
 def test_radii_are_euclidean() -> None:
@@ -130,7 +171,7 @@ def test_covariance_of_a_correlated_normal_comes_back() -> None:
     assert mean == pytest.approx(centre, abs=0.03)
     assert measured == pytest.approx(covariance, abs=0.05)
     assert measured == pytest.approx(np.cov(points, rowvar=False, bias=True))
-    assert strongest_pair(measured) == (0, 1)
+    assert strongest_pairs(measured, count=1) == [(0, 1)]
     summary = covariance_summary(points)
     assert summary["centre_distance"] == pytest.approx(5, abs=0.03)
     assert summary["largest_correlation"] == pytest.approx(0.6, abs=0.01)
@@ -189,23 +230,68 @@ def test_constant_dimensions_do_not_correlate() -> None:
     points[:, 0] = np.random.default_rng(5).normal(size=1001)
     matrix = correlation(mean_and_covariance(points)[1])
     assert matrix == pytest.approx(np.diag([1, 0, 0]))
-    assert strongest_pair(np.diag([1.0, 0.0, 0.0])) == (0, 1)
+    assert strongest_pairs(np.diag([1.0, 0.0, 0.0]), count=1) == [(0, 1)]
 
 
-def test_summarize_of_a_perfect_posterior(normal: np.ndarray) -> None:
-    mu = np.zeros_like(normal)
-    summary = summarize(mu, mu, normal, active_variance=0.01)
-    assert summary["images"] == 20_000
-    assert summary["z_dim"] == 256
-    assert summary["kl_nats_per_image"] == 0
-    assert summary["active_dimensions"] == 0
-    assert summary["z_radius_mean"] == pytest.approx(summary["chi_mean"], abs=0.02)
-    assert summary["std_z_mean"] == pytest.approx(1, abs=0.01)
-    assert summary["mean_z_rms"] == pytest.approx(1 / np.sqrt(20_000), rel=0.2)
-    assert summary["centre_distance"] == pytest.approx(
-        np.sqrt(256) * summary["mean_z_rms"], rel=1e-5
-    )
-    assert summary["posterior_variance_mean"] == 1
+def test_strongest_pairs_share_no_dimension_while_there_are_others() -> None:
+    covariance = np.eye(5)
+    for (i, j), value in {(0, 1): 0.9, (0, 2): -0.8, (1, 2): 0.7, (3, 4): -0.2}.items():
+        covariance[i, j] = covariance[j, i] = value
+    assert strongest_pairs(covariance, count=3) == [(0, 1), (3, 4), (0, 2)]
+    assert len(strongest_pairs(np.eye(2), count=6)) == 1
+
+
+def test_marchenko_pastur_gives_the_spectrum_of_a_sample(normal: np.ndarray) -> None:
+    few = normal[:512].astype(np.float64)
+    measured = np.linalg.eigvalsh(few.T @ few / 512)[::-1]
+    expected = marchenko_pastur_eigenvalues(512, 256)
+    assert expected == pytest.approx(measured, abs=0.06)
+    assert expected.mean() == pytest.approx(1, abs=1e-3)
+    # Fewer points than dimensions: as many zeros as directions without a point.
+    flat = marchenko_pastur_eigenvalues(64, 256)
+    assert (flat[64:] == 0).all()
+    measured = np.linalg.eigvalsh(few[:64].T @ few[:64] / 64)[::-1]
+    assert flat[:64] == pytest.approx(measured[:64], rel=0.05)
+
+
+def test_mahalanobis_undoes_shift_and_stretch_of_an_ellipsoid() -> None:
+    rng = np.random.default_rng(8)
+    noise = rng.normal(size=(3000, 5))
+    mixing = np.diag([10.0, 3.0, 1.0, 0.3, 0.1]) @ rng.normal(size=(5, 5))
+    points = 50 + noise @ mixing
+    squared = squared_mahalanobis(points, *mean_and_covariance(points))
+    plain = squared_mahalanobis(noise, *mean_and_covariance(noise))
+    assert squared == pytest.approx(plain, rel=1e-6)
+    assert squared.mean() == pytest.approx(5)
+
+
+def test_mahalanobis_distances_of_normal_points_follow_their_law() -> None:
+    rng = np.random.default_rng(9)
+    own, new = rng.normal(size=(2, 600, 100))
+    moments = mean_and_covariance(own)
+    for points, fitted_ones in ((own, True), (new, False)):
+        squared = squared_mahalanobis(points, *moments)
+        summary = mahalanobis_summary(squared, fitted=600, dimensions=100, own=fitted_ones)
+        assert summary["ks_distance_to_expected"] < 1.63 / np.sqrt(600)
+        assert summary["mean"] == pytest.approx(summary["expected_mean"], rel=0.02)
+    # With six images for each dimension, new ones seem much farther out than chi-square says.
+    assert summary["ks_distance_to_chi2"] > 0.3
+    assert summary["expected_mean"] == pytest.approx(100 * 599 * 601 / (600 * 498), rel=1e-2)
+    assert (summary["chi2_mean"], summary["chi2_std"]) == pytest.approx((100, np.sqrt(200)))
+
+
+def test_with_many_images_the_law_is_chi_square() -> None:
+    places = stats.chi2(8).ppf([0.01, 0.5, 0.99])
+    for own in (True, False):
+        law = mahalanobis_law(10**6, 8, own=own)
+        assert law.cdf(places) == pytest.approx([0.01, 0.5, 0.99], abs=1e-4)
+
+
+def test_flat_clouds_are_told() -> None:
+    assert is_flat(np.diag([1.0, 0.0]))
+    assert not is_flat(np.diag([1.0, 1e-6]))
+    points = np.random.default_rng(10).normal(size=(5, 8))
+    assert is_flat(mean_and_covariance(points)[1])
 
 
 def test_radius_table_holds_densities(normal: np.ndarray, cube: np.ndarray) -> None:

@@ -65,9 +65,12 @@ def test_every_stage_leaves_what_it_promises(project: Path) -> None:
         "model/vae.weights.h5",
         "model/history.tsv",
         "zpoints/train_z.npy",
-        "zpoints/gaussian.npz",
+        "zpoints/samplers.npz",
+        "zpoints/zpoints.json",
+        "zpoints/zpoints.csv",
         "zpoints/plots/radius.png",
         "samples/random_normal.png",
+        "samples/random_chosen.png",
         "samples/walks.npy",
         "samples/overview.png",
         "metrics/train.json",
@@ -124,7 +127,7 @@ def test_plots_show_every_picture_and_curve(project: Path) -> None:
     pictures = sorted((project / "data/samples").glob("*.png"))
     pictures += sorted((project / "data/zpoints/plots").glob("*.png"))
     pictures += sorted((project / "data/evaluation/plots").glob("*.png"))
-    assert len(pictures) == 13
+    assert len(pictures) == 23
     for picture in pictures:
         assert f"_{picture.name}" in page
     for title in ("Loss (nats", "Reconstruction loss (nats", "KL loss (nats", "Distance of the z"):

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from celeba_vae.evaluation.wasserstein import pyramid_distance, pyramid_sides
 from celeba_vae.figures.grids import labelled_grid, save_png
 from celeba_vae.figures.quality import image_quality, summary
 from celeba_vae.files import atomic_path, sha256_of, write_tsv
+from celeba_vae.latent.samplers import SAMPLERS, Fitted, draw
 from celeba_vae.model.losses import bits_per_dimension
-from celeba_vae.params import EvaluateParams
+from celeba_vae.params import EvaluateParams, Sampler
 from celeba_vae.pretrained import Pretrained
 from celeba_vae.progress import progress_bar
 from celeba_vae.shards.read import Split, file_names, open_split, read_manifest, shard_sums
@@ -30,6 +32,15 @@ Images = NDArray[np.uint8]
 
 # How many z-points to draw, and the seed: to z-points (n, z_dim).
 Draw = Callable[[int, int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A way to draw z-points: the function, and the temperature that it draws at."""
+
+    draw: Draw
+    temperature: float
+
 
 RECONSTRUCTIONS_FILE = "reconstructions.csv"
 BOUNDS_FILE = "bounds.tsv"
@@ -42,10 +53,29 @@ _BLOCK = 512
 _SHOWN = 10
 
 
+def drawings_of(fitted: Fitted, *, every: bool) -> dict[str, Drawing]:
+    """Return the samplers to compare, by name.
+
+    Args:
+        fitted: the samplers, with the best of them and the best temperature of each, both chosen
+            on validation.
+        every: all samplers, or only normal and the best.
+
+    Returns:
+        normal at temperature 1, which is N(0, I) itself; each other one at its best temperature.
+    """
+    names = [name for name in SAMPLERS if every or name in ("normal", fitted.best)]
+    drawings: dict[str, Drawing] = {}
+    for name in names:
+        temperature = 1.0 if name == "normal" else fitted.chosen(name, None)[1]
+        drawings[name] = Drawing(_drawing(fitted, name, temperature), temperature)
+    return drawings
+
+
 def evaluate_model(
     model: Pretrained,
     shards: Path,
-    draws: Mapping[str, Draw],
+    drawings: Mapping[str, Drawing],
     folder: Path,
     params: EvaluateParams,
 ) -> dict[str, Any]:
@@ -54,7 +84,7 @@ def evaluate_model(
     Args:
         model: the trained model.
         shards: the folder of shards; what is measured is measured on test.
-        draws: the samplers to compare, by name.
+        drawings: the samplers to compare, by name; see `drawings_of`.
         folder: where RECONSTRUCTIONS_FILE (a row for each test image), BOUNDS_FILE (the
             importance-weighted bound by the number of samples; not for a plain autoencoder),
             SAMPLES_FILE (what was compared) and in `plots` the grids best_and_worst.png and
@@ -88,12 +118,12 @@ def evaluate_model(
     else:
         print("No likelihood: a plain autoencoder has none")
     measured["samples"] = _compare(
-        model, draws, (train, validation, test), folder, params, images=compared
+        model, drawings, (train, validation, test), folder, params, images=compared
     )
     if params.fid is None:
         print("No FID: evaluate.fid names no Inception network")
     else:
-        measured["fid"] = _fid(model, draws, shards, Path(params.fid), seed=params.seed)
+        measured["fid"] = _fid(model, drawings, shards, Path(params.fid), seed=params.seed)
     return measured
 
 
@@ -156,7 +186,7 @@ def _likelihood(
 
 def _compare(
     model: Pretrained,
-    draws: Mapping[str, Draw],
+    drawings: Mapping[str, Drawing],
     splits: tuple[Split, Split, Split],
     folder: Path,
     params: EvaluateParams,
@@ -175,13 +205,13 @@ def _compare(
         "test": {"pair_similarity": pair_similarity(real), "train_distance": real_distance},
     }
     sides = pyramid_sides(real.shape[1])
-    for name in ("validation", "reconstructions", *draws):
+    for name in ("validation", "reconstructions", *drawings):
         if name == "validation":
             faces = held_out
         elif name == "reconstructions":
             faces = _reconstructed(model, held_out)
         else:
-            faces = model.decode(draws[name](images, params.seed))
+            faces = model.decode(drawings[name].draw(images, params.seed))
         swd = {}
         with progress_bar(len(sides), label=f"patches {name}", unit="levels") as bar:
             for level, side in enumerate(sides):
@@ -198,7 +228,8 @@ def _compare(
             "train_distance": distance,
             "memorisation_ratio": distance / real_distance,
         }
-        if name in draws:
+        if name in drawings:
+            compared[name]["temperature"] = drawings[name].temperature
             closest, real_closest = (
                 np.argsort(values, kind="stable")[:_SHOWN] for values in (distances, real_distances)
             )
@@ -217,7 +248,7 @@ def _compare(
 
 
 def _fid(
-    model: Pretrained, draws: Mapping[str, Draw], shards: Path, weights: Path, *, seed: int
+    model: Pretrained, drawings: Mapping[str, Drawing], shards: Path, weights: Path, *, seed: int
 ) -> dict[str, Any]:
     inception = load_inception(weights)
     test = open_split(shards, "test")
@@ -242,12 +273,16 @@ def _fid(
         return np.concatenate(blocks)
 
     real = features(test.take, "test")
-    for name, draw in draws.items():
-        z = draw(len(test), seed)
+    for name, drawing in drawings.items():
+        z = drawing.draw(len(test), seed)
         drawn = features(lambda rows, z=z: model.decode(z[rows]), name)  # type: ignore[misc]
         described[name] = frechet_distance(real, drawn)
         print(f"FID {name}: {described[name]:.2f}")
     return described
+
+
+def _drawing(fitted: Fitted, name: Sampler, temperature: float) -> Draw:
+    return lambda n, seed: draw(fitted, name, n, seed=seed, temperature=temperature)
 
 
 def _reconstructed(model: Pretrained, images: Images) -> Images:
@@ -288,7 +323,7 @@ def _save_rows(path: Path, rows: Sequence[tuple[str, Images]], *, caption: str) 
 
 
 def _write_samples(path: Path, compared: Mapping[str, Any]) -> None:
-    figures = list(compared["validation"])
+    figures = [*compared["validation"], "temperature"]
     rows = [
         (name, *(row.get(figure, "") for figure in figures))
         for name, row in compared.items()

@@ -1,122 +1,166 @@
-"""Plots as PNG files: measured values, and beside them what N(0, I) would give.
+"""Plots of distributions: measured values, and beside them what N(0, I) would give.
 
-Each function writes one file in stable bytes, whatever matplotlibrc the user has. Colours are
-those of Okabe and Ito (2008), which colour-blind people can tell apart; what is expected is
-black and dashed everywhere.
+Each function writes one PNG file in stable bytes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import style
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 from scipy import stats
 
-from celeba_vae.files import atomic_path
+from celeba_vae.figures.canvas import (
+    BLUE,
+    CURVE_POINTS,
+    EXPECTED,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SPLIT_COLOURS,
+    PlainLogFormatter,
+    canvas,
+    headline,
+)
 
-_BLUE, _ORANGE, _GREEN, _PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
-_GREY = "#999999"
-_SPLIT_COLOURS = (_BLUE, _ORANGE, _GREEN, _PURPLE)
-_EXPECTED: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.2}
-_CURVE_POINTS = 400
-_STYLE = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": "medium",
-    "axes.titlelocation": "left",
-    "font.size": 11,
-    "legend.edgecolor": "none",
-    "lines.linewidth": 1.5,
-    "lines.markersize": 4,
-}
+Table = Mapping[str, NDArray[np.float64]]
 
 
-def plot_radius(path: Path, table: Mapping[str, NDArray[np.float64]], z_dim: int) -> None:
-    """Plot histograms of |z| against the chi distribution.
+def plot_radius(path: Path, tables: Mapping[str, Table], z_dim: int) -> None:
+    """Plot histograms of distances from the origin against the chi distribution.
 
     Args:
         path: the PNG file.
-        table: what `latent.statistics.radius_table` returns.
+        tables: what `latent.statistics.radius_table` returns, by the name of the cloud, such as
+            z; a panel each.
         z_dim: number of dimensions, that is of the chi distribution's degrees of freedom.
     """
-    radius = table["radius"]
-    # Finer than the bins, which are too wide for the curve where the z-points lie far out.
-    fine = np.linspace(radius[0], radius[-1], _CURVE_POINTS)
-    splits = {name: column for name, column in table.items() if name not in ("radius", "chi")}
-    with _figure(path) as figure:
+    chi = stats.chi(z_dim)
+    with canvas(path) as figure:
+        panels = figure.subplots(len(tables), 1, squeeze=False).ravel()
+        for (cloud, table), axes in zip(tables.items(), panels, strict=True):
+            _histograms(axes, table, chi, name="radius", of="chi", label="N(0, I): chi")
+            axes.set(xlabel=f"|{cloud}|", ylabel="density", ylim=(0, None))
+            axes.legend()
+        headline(figure, f"Distance from the origin, beside N(0, I) in {z_dim} dimensions")
+
+
+def plot_mahalanobis(path: Path, table: Table, z_dim: int, expected: Mapping[str, Any]) -> None:
+    """Plot histograms of squared Mahalanobis distances against the chi-square distribution.
+
+    Args:
+        path: the PNG file.
+        table: histograms, columns `squared`, one for each split, and `chi2`.
+        z_dim: the chi-square distribution's degrees of freedom.
+        expected: further laws (frozen distributions of scipy.stats), by their labels.
+    """
+    with canvas(path) as figure:
         axes = figure.subplots()
-        for (name, density), colour in zip(splits.items(), _SPLIT_COLOURS, strict=False):
-            axes.step(radius, density, where="mid", color=colour, label=name)
-            if name == "train":
-                axes.fill_between(radius, density, step="mid", color=colour, alpha=0.2)
-        chi = stats.chi(z_dim).pdf(fine)
-        axes.plot(fine, chi, **_EXPECTED, label=f"N(0, I): chi distribution, {z_dim} dimensions")
+        law = stats.chi2(z_dim)
+        _histograms(
+            axes,
+            table,
+            law,
+            name="squared",
+            of="chi2",
+            label=f"chi-square, {z_dim} degrees of freedom",
+        )
+        fine = np.linspace(table["squared"][0], table["squared"][-1], CURVE_POINTS)
+        for (label, other), dots in zip(expected.items(), (":", "-."), strict=True):
+            axes.plot(fine, other.pdf(fine), color="black", linestyle=dots, label=label)
         axes.set(
-            title="Distance of the z-points from the origin",
-            xlabel="|z|",
+            title="Distance of z from the centre, in deviations of the training z-points",
+            xlabel="squared Mahalanobis distance",
             ylabel="density",
             ylim=(0, None),
         )
-        axes.legend()
+        figure.legend(loc="outside lower center", ncols=2)
 
 
-def plot_dimensions(
-    path: Path, table: Mapping[str, NDArray[Any]], order: NDArray[np.intp], *, ranked_by: str
-) -> None:
+def plot_dimensions(path: Path, table: Mapping[str, NDArray[Any]], order: Sequence[int]) -> None:
     """Plot deviations and KL of all dimensions.
 
     Args:
         path: the PNG file.
-        table: what `latent.statistics.dimension_table` returns; without kl, that of the plain
-            autoencoder, there are only the deviations of z, which are those of mu.
+        table: what `latent.statistics.dimension_table` returns. Without kl, that of a plain
+            autoencoder, there is no lower panel.
         order: the dimensions, strongest first.
-        ranked_by: what the strongest have most of, for the label.
     """
     rank = np.arange(1, len(order) + 1)
-    variational = "kl" in table
-    with _figure(path) as figure:
-        panels = figure.subplots(1 + variational, 1, sharex=True, squeeze=False).ravel()
+    sorted_table = {name: column[np.asarray(order)] for name, column in table.items()}
+    active = sorted_table["active"]
+    with canvas(path) as figure:
+        has_kl = "kl" in table
+        panels = figure.subplots(1 + has_kl, 1, sharex=True, squeeze=False).ravel()
         upper = panels[0]
         # Large and pale: where z and mu agree, or z and the noise, both can be seen.
-        upper.plot(rank, table["std_z"][order], "o", color=_BLUE, alpha=0.4, label="z")
-        if variational:
-            upper.plot(rank, table["std_mu"][order], ".", color=_ORANGE, label="mu")
-            noise = np.sqrt(table["posterior_variance"][order])
-            upper.plot(rank, noise, ".", color=_GREEN, label="z around mu")
-        upper.axhline(1, **_EXPECTED, label="N(0, 1)")
-        upper.set(title="Standard deviation over the images", ylabel="deviation", ylim=(0, None))
-        upper.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.7, 1.17))
-        if variational:
-            _plot_kl(panels[1], rank, table["kl"][order], table["active"][order])
-        panels[-1].set_xlabel(f"dimension, by rank of its {ranked_by}")
+        if has_kl:
+            upper.plot(rank, sorted_table["z_std"], "o", color=BLUE, alpha=0.4, label="z")
+        upper.plot(rank, sorted_table["mu_std"], ".", color=ORANGE, label="mu")
+        if has_kl:
+            noise = np.sqrt(sorted_table["posterior_variance"])
+            upper.plot(rank, noise, ".", color=GREEN, label="z around mu")
+        upper.axhline(1, **EXPECTED, label="N(0, 1)")
+        upper.set(
+            title="Standard deviation over the images",
+            ylabel="deviation (unit of z)",
+            ylim=(0, None),
+        )
+        upper.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1))
+        if has_kl:
+            kl = sorted_table["kl"]
+            panels[1].plot(
+                rank[active], kl[active], ".", color=PURPLE, label=f"active: {active.sum()}"
+            )
+            panels[1].plot(
+                rank[~active], kl[~active], "x", color=GREY, label=f"not active: {(~active).sum()}"
+            )
+            panels[1].set(
+                title=f"KL from N(0, 1), {kl.sum():.1f} nats per image in all",
+                ylabel="nats per image",
+                ylim=(0, None),
+            )
+            panels[1].legend()
+        panels[-1].set_xlabel(f"dimension, by rank of its {'KL' if has_kl else 'deviation'}")
 
 
-def _plot_kl(
-    axes: Axes, rank: NDArray[Any], kl: NDArray[np.float64], active: NDArray[np.bool_]
+def plot_normality(
+    path: Path, table: Mapping[str, NDArray[Any]], *, expected_ks: float, images: int
 ) -> None:
-    axes.plot(rank[active], kl[active], ".", color=_PURPLE, label=f"active: {active.sum()}")
-    axes.plot(rank[~active], kl[~active], "x", color=_GREY, label=f"not active: {(~active).sum()}")
-    axes.set(
-        title=f"KL from N(0, 1), {kl.sum():.1f} nats per image in all",
-        ylabel="nats per image",
-        ylim=(0, None),
+    """Plot how far each dimension of z is from N(0, 1), in shape and in distance.
+
+    Args:
+        path: the PNG file.
+        table: what `latent.statistics.dimension_table` returns.
+        expected_ks: mean Kolmogorov-Smirnov distance of so many values of N(0, 1).
+        images: how many values there are.
+    """
+    panels_of = (
+        ("z_ks_distance", "Kolmogorov-Smirnov distance", "distance", BLUE, expected_ks),
+        ("z_wasserstein_distance", "Wasserstein distance", "distance (unit of z)", ORANGE, None),
+        ("z_skewness", "Skewness", "no unit", GREEN, 0.0),
+        ("z_excess_kurtosis", "Excess kurtosis", "no unit", PURPLE, 0.0),
     )
-    axes.legend()
+    rank = np.arange(1, len(table["dimension"]) + 1)
+    with canvas(path) as figure:
+        panels = figure.subplots(2, 2, sharex=True).ravel()
+        for (name, title, unit, colour, expected), axes in zip(panels_of, panels, strict=True):
+            axes.plot(rank, np.sort(table[name])[::-1], ".", color=colour)
+            if expected is not None:
+                label = f"{images:,} values of N(0, 1)" if expected else "N(0, 1)"
+                axes.axhline(expected, **EXPECTED, label=label)
+                axes.legend()
+            axes.set(title=title, ylabel=unit)
+        for axes in panels[:2]:
+            axes.set_ylim(0, None)
+        headline(figure, "Each dimension of z beside N(0, 1)")
+        figure.supxlabel("dimension, each panel by rank of its values", size="medium")
 
 
-def plot_components(
-    path: Path,
-    table: Mapping[str, NDArray[np.float64]],
-    dimensions: Sequence[int],
-    *,
-    ranked_by: str,
-) -> None:
+def plot_components(path: Path, table: Table, dimensions: Sequence[int], *, ranked_by: str) -> None:
     """Plot histograms of single components of z against N(0, 1), as small multiples.
 
     Args:
@@ -126,9 +170,9 @@ def plot_components(
         ranked_by: what they have most of, for the title.
     """
     z = table["z"]
-    fine = np.linspace(z[0], z[-1], _CURVE_POINTS)
+    fine = np.linspace(z[0], z[-1], CURVE_POINTS)
     columns = min(4, len(dimensions))
-    with _figure(path) as figure:
+    with canvas(path) as figure:
         panels = figure.subplots(
             -(-len(dimensions) // columns), columns, sharex=True, sharey=True, squeeze=False
         ).ravel()
@@ -136,101 +180,96 @@ def plot_components(
             axes.set_axis_off()
         for rank, (dimension, axes) in enumerate(zip(dimensions, panels, strict=False), start=1):
             density = table[f"component_{rank}"]
-            axes.fill_between(z, density, step="mid", color=_BLUE, alpha=0.5, label="z")
-            axes.plot(fine, stats.norm.pdf(fine), **_EXPECTED, label="N(0, 1)")
+            axes.fill_between(z, density, step="mid", color=BLUE, alpha=0.5, label="z")
+            axes.plot(fine, stats.norm.pdf(fine), **EXPECTED, label="N(0, 1)")
             axes.set_title(f"dimension {dimension}")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper right", ncols=2)
-        figure.suptitle(
-            f"Components of z with the largest {ranked_by}", x=0.01, ha="left", size="medium"
-        )
-        figure.supxlabel("value of the component", size="medium")
+        headline(figure, f"Components of z with the largest {ranked_by}")
+        figure.supxlabel("value of the component (unit of z)", size="medium")
         figure.supylabel("density", size="medium")
 
 
 def plot_eigenvalues(
-    path: Path, eigenvalues: NDArray[np.float64], edges: tuple[float, float]
+    path: Path,
+    eigenvalues: Mapping[str, NDArray[np.float64]],
+    expected: NDArray[np.float64],
+    *,
+    images: int,
 ) -> None:
-    """Plot the eigenvalues of the covariance of z against those of N(0, I).
+    """Plot the eigenvalues of covariances against those of a sample of N(0, I).
 
     Args:
         path: the PNG file.
-        eigenvalues: descending, (z_dim,).
-        edges: the Marchenko-Pastur edges, between which those of samples of N(0, I) lie.
+        eigenvalues: descending, (z_dim,) each, by the name of the cloud.
+        expected: those of a sample of N(0, I) of as many images, descending, (z_dim,).
+        images: how many images, for the label.
     """
-    rank = np.arange(1, len(eigenvalues) + 1)
-    with _figure(path) as figure:
+    rank = np.arange(1, len(expected) + 1)
+    with canvas(path) as figure:
         axes = figure.subplots()
-        axes.axhspan(
-            *edges,
-            color="black",
-            alpha=0.1,
-            linewidth=0,
-            label="samples of N(0, I) (Marchenko-Pastur)",
+        for (name, values), colour in zip(eigenvalues.items(), (BLUE, ORANGE), strict=False):
+            axes.plot(rank, values, ".", color=colour, label=name)
+        axes.plot(
+            rank, expected, **EXPECTED, label=f"{images:,} points of N(0, I) (Marchenko-Pastur)"
         )
-        axes.axhline(1, **_EXPECTED, label="N(0, I)")
-        axes.plot(rank, eigenvalues, ".", color=_BLUE, label="z-points")
         axes.set(
-            title="Eigenvalues of the covariance of z",
+            title="Eigenvalues of the covariance",
             xlabel="rank",
-            ylabel="variance along the axis",
+            ylabel="variance along the axis (unit of z, squared)",
             yscale="log",
         )
         for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            formatter(_PlainLogFormatter(labelOnlyBase=False))
-        axes.legend(loc="lower left")
+            formatter(PlainLogFormatter(labelOnlyBase=False))
+        axes.legend()
 
 
-def plot_plane(path: Path, points: NDArray[np.floating[Any]], pair: tuple[int, int]) -> None:
-    """Plot the density of z in the plane of two dimensions, with 1, 2 and 3 sigma ellipses.
+def plot_rate(path: Path, rates: Mapping[str, Mapping[str, float]]) -> None:
+    """Plot the parts of the KL loss of each split as bars.
 
     Args:
         path: the PNG file.
-        points: the two components of z, (images, 2).
-        pair: the numbers of the two dimensions, for the labels.
+        rates: what `latent.rate.rate_split` returns, by the name of the split.
     """
-    data = points.astype(np.float64)
-    angle = np.linspace(0, 2 * np.pi, 201)
-    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    values, directions = np.linalg.eigh(np.cov(data, rowvar=False, bias=True))
-    ellipse = circle * np.sqrt(np.clip(values, 0, None)) @ directions.T
-    with _figure(path, width=7.5) as figure:
+    parts = (
+        ("index_code_mutual_information", "z tells which image it is", BLUE),
+        ("total_correlation", "dimensions depend on each other", ORANGE),
+        ("dimension_wise_kl", "single dimensions differ from N(0, 1)", GREEN),
+    )
+    rows = np.arange(len(rates))
+    with canvas(path, height=3.6) as figure:
         axes = figure.subplots()
-        density = axes.hexbin(*data.T, gridsize=45, mincnt=1, cmap="Blues", linewidths=0)
-        figure.colorbar(density, label="z-points in a cell")
-        for sigma in (1, 2, 3):
+        left = np.zeros(len(rates))
+        for name, label, colour in parts:
+            # An estimate may be a little below 0.
+            widths = np.array([max(rate[name], 0) for rate in rates.values()])
+            axes.barh(rows, widths, left=left, color=colour, height=0.5, label=label)
+            for row, width in zip(rows, widths, strict=True):
+                if width > 0.06 * left.max() + 0.2:
+                    middle = left[row] + width / 2
+                    axes.text(middle, float(row), f"{width:.1f}", ha="center", va="center")
+            left += widths
+        limits = [rate["mutual_information_limit"] for rate in rates.values()]
+        for row, limit in zip(rows, limits, strict=True):
             axes.plot(
-                *(data.mean(axis=0) + sigma * ellipse).T,
-                color=_ORANGE,
-                label="z-points: 1, 2, 3 sigma" if sigma == 1 else None,
+                [limit, limit],
+                [row - 0.38, row + 0.38],
+                **EXPECTED,
+                label="most that the first part can be: ln(images)" if row == 0 else None,
             )
-            axes.plot(
-                *(sigma * circle).T,
-                **_EXPECTED,
-                label="N(0, I): 1, 2, 3 sigma" if sigma == 1 else None,
-            )
-        axes.set(
-            title="The two most correlated dimensions of z",
-            xlabel=f"z in dimension {pair[0]}",
-            ylabel=f"z in dimension {pair[1]}",
-            aspect="equal",
-        )
-        axes.legend(loc="upper left")
+        axes.set_yticks(rows, list(rates))
+        axes.invert_yaxis()
+        axes.set(title="What the KL loss is made of", xlabel="nats per image")
+        figure.legend(loc="outside lower center", ncols=2)
 
 
-class _PlainLogFormatter(LogFormatter):
-    """Ticks as 0.6 and not as 6 x 10^-1, on the same places."""
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        return f"{x:g}" if super().__call__(x, pos) else ""
-
-
-@contextmanager
-def _figure(path: Path, width: float = 9) -> Iterator[Figure]:
-    # The user's own matplotlibrc must not change the bytes. No pyplot: it keeps global state.
-    with style.context(["default", _STYLE]):
-        figure = Figure(figsize=(width, 6), dpi=100, layout="constrained")
-        yield figure
-        with atomic_path(path) as temporary:
-            # The name and version of matplotlib in the file would change its hash.
-            figure.savefig(temporary, format="png", metadata={"Software": None})
+def _histograms(axes: Axes, table: Table, law: Any, *, name: str, of: str, label: str) -> None:
+    places = table[name]
+    splits = {key: column for key, column in table.items() if key not in (name, of)}
+    for (split, density), colour in zip(splits.items(), SPLIT_COLOURS, strict=False):
+        axes.step(places, density, where="mid", color=colour, label=split)
+        if split == "train":
+            axes.fill_between(places, density, step="mid", color=colour, alpha=0.2)
+    # Finer than the bins, which are too wide for the curve where the z-points lie far out.
+    fine = np.linspace(places[0], places[-1], CURVE_POINTS)
+    axes.plot(fine, law.pdf(fine), **EXPECTED, label=label)

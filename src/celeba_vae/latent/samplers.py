@@ -1,4 +1,9 @@
-"""Draw z-points: from the prior N(0, I), or from the Gaussian that fits a cloud of z-points."""
+"""Draw z-points: from the prior N(0, I), or from what was fitted to a cloud of z-points.
+
+Four samplers, see SAMPLERS: normal, N(0, I); gaussian, the normal distribution with the centre
+and the covariance of the cloud; gmm, a mixture of normal distributions; ellipse, points within
+the confidence ellipses of the cloud's principal planes, the method of the article series.
+"""
 
 import zipfile
 from dataclasses import dataclass
@@ -9,9 +14,14 @@ from numpy.typing import NDArray
 
 from celeba_vae.errors import UserError
 from celeba_vae.files import atomic_path
-from celeba_vae.latent.statistics import Floats, Points, mean_and_covariance
+from celeba_vae.latent.statistics import Floats
+from celeba_vae.params import Sampler
 
-GAUSSIAN_FILE = "gaussian.npz"
+SAMPLERS: tuple[Sampler, ...] = ("normal", "gaussian", "gmm", "ellipse")
+SAMPLERS_FILE = "samplers.npz"
+
+# Share of a plane's points within its confidence ellipse.
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -29,15 +39,61 @@ class Gaussian:
     root: Floats
 
 
-def fit_gaussian(z: Points) -> Gaussian:
-    """Return the Gaussian with centre and covariance of the points z, (images, z_dim).
+@dataclass(frozen=True)
+class Mixture:
+    """A mixture of k normal distributions whose ellipsoids all lie along the same axes.
 
-    The maximum-likelihood fit; fewer images than dimensions and constant dimensions are fine.
+    Attributes:
+        weights: (k,), with the sum 1.
+        means: (k, z_dim).
+        deviations: (k, z_dim), along the axes.
+        axes: (z_dim, z_dim), an axis in each column.
     """
-    mean, covariance = mean_and_covariance(z)
-    values, axes = np.linalg.eigh(covariance)
-    deviations = np.sqrt(np.clip(values, 0, None))
-    return Gaussian(mean=mean, root=(axes * deviations) @ axes.T)
+
+    weights: Floats
+    means: Floats
+    deviations: Floats
+    axes: Floats
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """The principal axes of a cloud, widest first.
+
+    Attributes:
+        mean: (z_dim,).
+        deviations: (z_dim,), along the axes, descending.
+        axes: (z_dim, z_dim), an axis in each column.
+    """
+
+    mean: Floats
+    deviations: Floats
+    axes: Floats
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """All samplers of one cloud of z-points, and which of them did best on validation.
+
+    Attributes:
+        gaussian: of the sampler of that name.
+        mixture: of the sampler gmm.
+        ellipse: of the sampler of that name.
+        temperatures: (4,), the best temperature of each sampler, in the order of SAMPLERS.
+        best: the best sampler.
+    """
+
+    gaussian: Gaussian
+    mixture: Mixture
+    ellipse: Ellipse
+    temperatures: Floats
+    best: Sampler
+
+    def chosen(self, sampler: Sampler | None, temperature: float | None) -> tuple[Sampler, float]:
+        """Return sampler and temperature; None becomes what did best on validation."""
+        name = sampler or self.best
+        best = float(self.temperatures[SAMPLERS.index(name)])
+        return name, best if temperature is None else temperature
 
 
 def draw_normal(n: int, z_dim: int, seed: int) -> NDArray[np.float32]:
@@ -55,40 +111,147 @@ def draw_gaussian(gaussian: Gaussian, n: int, seed: int) -> NDArray[np.float32]:
     return (gaussian.mean + noise @ gaussian.root).astype(np.float32)
 
 
-def save_gaussian(path: Path, gaussian: Gaussian) -> None:
-    """Write a Gaussian as an .npz file of the arrays mean and root, in stable bytes."""
+def draw_mixture(mixture: Mixture, n: int, seed: int) -> NDArray[np.float32]:
+    """Return n points of a mixture as float32, (n, z_dim)."""
+    noise = _noise(n, mixture.means.shape[1], seed)
+    ends = np.cumsum(mixture.weights)
+    # The last end may be below 1 by rounding.
+    which = np.minimum(np.searchsorted(ends, _uniform(n, seed), side="right"), len(ends) - 1)
+    along = noise * mixture.deviations[which]
+    points = mixture.means[which] + along @ mixture.axes.T
+    return points.astype(np.float32)
+
+
+def draw_ellipse(ellipse: Ellipse, n: int, seed: int) -> NDArray[np.float32]:
+    """Return n points within the confidence ellipses of a cloud as float32, (n, z_dim).
+
+    After the article series (A. Fragmentation, X): the principal axes are taken in pairs, the
+    first two widest, the next two, and so on; in each such plane the normal distribution with the
+    cloud's deviations is cut off at the ellipse that holds CONFIDENCE of it; the point is turned
+    and moved back. A last single axis is cut off at the same number of deviations. The variance
+    in a plane is 1 - (c / 2) exp(-c / 2) / CONFIDENCE of the cloud's with c = -2 ln(1 -
+    CONFIDENCE), that is 0.842: temperature makes good for it.
+    """
+    z_dim = len(ellipse.mean)
+    noise = _noise(n, z_dim + z_dim % 2, seed).reshape(n, -1, 2)
+    squares = (noise**2).sum(axis=2, keepdims=True)
+    # Each plane's squared radius is chi-square with 2 degrees of freedom; a monotone function of
+    # it takes its distribution to the truncated one and leaves the direction as it is.
+    shares = CONFIDENCE * -np.expm1(-squares / 2)
+    inside = noise * np.sqrt(-2 * np.log1p(-shares) / squares)
+    along = inside.reshape(n, -1)[:, :z_dim] * ellipse.deviations
+    points: Floats = ellipse.mean + along @ ellipse.axes.T
+    return points.astype(np.float32)
+
+
+def draw(
+    fitted: Fitted, sampler: Sampler, n: int, *, seed: int, temperature: float
+) -> NDArray[np.float32]:
+    """Return n z-points of a sampler as float32, (n, z_dim).
+
+    Args:
+        fitted: what was fitted to the z-points of the training images.
+        sampler: the sampler.
+        n: how many.
+        seed: the same seed means the same noise in all samplers but gmm's choice of a component.
+        temperature: factor on the distance from the sampler's centre, `centre_of`: 1 draws what
+            was fitted, less keeps to the middle, where faces are plainer.
+    """
+    match sampler:
+        case "normal":
+            points = draw_normal(n, len(fitted.gaussian.mean), seed)
+        case "gaussian":
+            points = draw_gaussian(fitted.gaussian, n, seed)
+        case "gmm":
+            points = draw_mixture(fitted.mixture, n, seed)
+        case "ellipse":
+            points = draw_ellipse(fitted.ellipse, n, seed)
+    if temperature == 1:
+        return points
+    centre = centre_of(fitted, sampler)
+    return (centre + temperature * (points - centre)).astype(np.float32)
+
+
+def centre_of(fitted: Fitted, sampler: Sampler) -> Floats:
+    """Return the point that temperature scales a sampler about: 0, or the centre of the cloud."""
+    mean = fitted.gaussian.mean
+    return np.zeros_like(mean) if sampler == "normal" else mean
+
+
+def save_samplers(path: Path, fitted: Fitted) -> None:
+    """Write fitted samplers as an .npz file of plain arrays, in stable bytes."""
+    arrays = {
+        f"{group}_{name}": values
+        for group in ("gaussian", "mixture", "ellipse")
+        for name, values in vars(getattr(fitted, group)).items()
+    }
+    arrays |= {"temperatures": fitted.temperatures, "best": np.array(SAMPLERS.index(fitted.best))}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, mean=gaussian.mean, root=gaussian.root)
+        np.savez(file, **arrays)
 
 
-def load_gaussian(path: Path, *, z_dim: int) -> Gaussian:
-    """Read what `save_gaussian` wrote for a model of z_dim dimensions.
+def load_samplers(path: Path, *, z_dim: int) -> Fitted:
+    """Read what `save_samplers` wrote for a model of z_dim dimensions.
 
     Raises:
-        UserError: there is no such file, or it does not hold a Gaussian of z_dim dimensions.
+        UserError: there is no such file, or it does not hold samplers of z_dim dimensions.
     """
     try:
         # Opened here, because np.load leaves a file open that turns out to be no archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            gaussian = Gaussian(
-                mean=arrays["mean"].astype(np.float64), root=arrays["root"].astype(np.float64)
-            )
+            read = {name: arrays[name].astype(np.float64) for name in arrays.files}
+        fitted = Fitted(
+            gaussian=Gaussian(read["gaussian_mean"], read["gaussian_root"]),
+            mixture=Mixture(
+                weights=read["mixture_weights"],
+                means=read["mixture_means"],
+                deviations=read["mixture_deviations"],
+                axes=read["mixture_axes"],
+            ),
+            ellipse=Ellipse(
+                mean=read["ellipse_mean"],
+                deviations=read["ellipse_deviations"],
+                axes=read["ellipse_axes"],
+            ),
+            temperatures=read["temperatures"],
+            best=SAMPLERS[int(read["best"])],
+        )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; the stage zpoints writes it") from None
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, IndexError, EOFError, TypeError, zipfile.BadZipFile):
         raise UserError(
-            f"{path}: holds no fitted Gaussian, the arrays mean and root, or is damaged; "
-            "the stage zpoints writes it anew"
+            f"{path}: holds no fitted samplers, or is damaged; the stage zpoints writes it anew"
         ) from None
-    if gaussian.mean.shape != (z_dim,) or gaussian.root.shape != (z_dim, z_dim):
-        raise UserError(
-            f"{path}: mean has shape {gaussian.mean.shape} and root {gaussian.root.shape}, but the "
-            f"model has {z_dim} dimensions; is it of another model?"
-        )
-    if not (np.isfinite(gaussian.mean).all() and np.isfinite(gaussian.root).all()):
-        raise UserError(f"{path}: holds values that are not finite; the z-points were not either")
-    return gaussian
+    components = len(fitted.mixture.weights) if fitted.mixture.weights.ndim else 0
+    square, row, table = (z_dim, z_dim), (z_dim,), (components, z_dim)
+    expected = {
+        "gaussian_mean": row,
+        "gaussian_root": square,
+        "mixture_weights": (components,),
+        "mixture_means": table,
+        "mixture_deviations": table,
+        "mixture_axes": square,
+        "ellipse_mean": row,
+        "ellipse_deviations": row,
+        "ellipse_axes": square,
+        "temperatures": (len(SAMPLERS),),
+    }
+    for name, shape in expected.items():
+        if read[name].shape != shape:
+            raise UserError(
+                f"{path}: {name} has shape {read[name].shape}, but a model of {z_dim} dimensions "
+                f"needs {shape}; is it of another model?"
+            )
+        if not np.isfinite(read[name]).all():
+            raise UserError(f"{path}: holds values that are not finite; the z-points were not")
+    return fitted
 
 
 def _noise(n: int, z_dim: int, seed: int) -> Floats:
     return np.random.Generator(np.random.Philox(key=seed)).standard_normal((n, z_dim))
+
+
+def _uniform(n: int, seed: int) -> Floats:
+    # A stream of its own, or the choice of a component would hang on the noise within it.
+    key = np.random.SeedSequence((seed, 1))
+    return np.random.Generator(np.random.Philox(key)).random(n)

@@ -8,7 +8,7 @@ import numpy as np
 from celeba_vae.figures.grids import alternate_rows, image_grid, labelled_grid, save_png
 from celeba_vae.figures.quality import reconstruction_quality
 from celeba_vae.files import atomic_path
-from celeba_vae.latent.samplers import Gaussian, draw_gaussian, draw_normal
+from celeba_vae.latent.samplers import Fitted, draw, draw_gaussian, draw_normal
 from celeba_vae.params import GenerateParams
 from celeba_vae.pretrained import Pretrained
 from celeba_vae.progress import progress_bar
@@ -35,7 +35,7 @@ def straight_walks(starts: np.ndarray, ends: np.ndarray, *, steps: int) -> np.nd
 
 def write_samples(
     model: Pretrained,
-    gaussian: Gaussian,
+    fitted: Fitted,
     validation: Split,
     folder: Path,
     params: GenerateParams,
@@ -44,25 +44,32 @@ def write_samples(
 
     Args:
         model: the trained model.
-        gaussian: the Gaussian fitted to the training images' z-points.
+        fitted: the samplers fitted to the training images' z-points.
         validation: validation images.
         folder: where the files are written: `random_normal` and `random_gaussian` (faces from
-            N(0, I) and from `gaussian`), `reconstructions` (validation images, below each its
+            N(0, I) and from the fitted Gaussian), `random_chosen` (from the sampler and at the
+            temperature of the parameters, or where these are empty of what `fitted` found best),
+            `reconstructions` (validation images, below each its
             reconstruction from mu), `walks` (straight walks between pairs of z-points of
-            `gaussian`, a row each); and `overview.png`, a labelled row of each kind.
+            the Gaussian, a row each); and `overview.png`, a labelled row of each kind.
         params: the parameters of the stage.
 
     Returns:
-        The quality of the reconstructions of all validation images.
+        The quality of the reconstructions of all validation images, and sampler and temperature
+        of `random_chosen`.
     """
     faces = params.rows * params.columns
     grid = {"rows": params.rows, "columns": params.columns}
     normal = model.decode(draw_normal(faces, model.z_dim, params.seed))
     _write(folder / "random_normal", normal, **grid)
-    fitted = model.decode(draw_gaussian(gaussian, faces, params.seed))
-    _write(folder / "random_gaussian", fitted, **grid)
+    gaussian = model.decode(draw_gaussian(fitted.gaussian, faces, params.seed))
+    _write(folder / "random_gaussian", gaussian, **grid)
+    sampler, temperature = fitted.chosen(params.sampler, params.temperature)
+    points = draw(fitted, sampler, faces, seed=params.seed, temperature=temperature)
+    chosen = model.decode(points)
+    _write(folder / "random_chosen", chosen, **grid)
 
-    ends = draw_gaussian(gaussian, 2 * params.walks, params.seed + 1)
+    ends = draw_gaussian(fitted.gaussian, 2 * params.walks, params.seed + 1)
     walks = straight_walks(ends[: params.walks], ends[params.walks :], steps=params.walk_steps)
     frames = model.decode(walks.reshape(-1, model.z_dim))
     _write(folder / "walks", frames, rows=params.walks, columns=params.walk_steps)
@@ -77,10 +84,12 @@ def write_samples(
         "images": originals[shown],
         "reconstructions": reconstructions[shown],
         "from N(0, I)": normal,
-        "from the fitted Gaussian": fitted,
+        "from the fitted Gaussian": gaussian,
+        f"from {sampler}, temperature {temperature:g}": chosen,
     }
     _write_overview(folder / "overview.png", overview, columns=params.columns)
-    return reconstruction_quality(originals, reconstructions)
+    quality = reconstruction_quality(originals, reconstructions)
+    return {**quality, "sampler": sampler, "temperature": temperature}
 
 
 def _write_overview(path: Path, rows: dict[str, np.ndarray], *, columns: int) -> None:

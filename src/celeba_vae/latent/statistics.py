@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 Points = NDArray[np.floating[Any]]
 Floats = NDArray[np.float64]
 
 _BLOCK_ROWS = 8192
+_BLOCK_COLUMNS = 16
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+_PERCENTILE_NAMES = tuple(f"p{percent:02d}" for percent in _PERCENTILES)
 _BINS = 40
 
 
@@ -36,6 +38,55 @@ def kl_per_dimension(mu: Points, log_var: Points) -> Floats:
     return total / len(mu)
 
 
+def component_statistics(points: Points) -> dict[str, Floats]:
+    """Describe each dimension of a cloud of points (n, d), beside what N(0, 1) has.
+
+    Returns:
+        Columns of length d, in the unit of z unless said otherwise: mean (0), std (1), skewness
+        (0, no unit), excess_kurtosis (0, no unit; both are 0 where all values are the same), the
+        percentiles p01 to p99; ks_distance, the Kolmogorov-Smirnov distance to N(0, 1) (0 to 1,
+        an effect size: a sample of N(0, 1) has 0.87 / sqrt(n) on average, see
+        `expected_ks_distance`), and wasserstein_distance, how far a value has to move on average
+        to become N(0, 1) distributed, taken between the sorted values and the normal quantiles
+        (i - 1/2) / n.
+    """
+    count, dimensions = points.shape
+    normal = stats.norm.ppf((np.arange(count) + 0.5) / count)[:, None]
+    steps = np.arange(count + 1)[:, None] / count
+    columns: dict[str, list[Floats]] = {}
+    for start in range(0, dimensions, _BLOCK_COLUMNS):
+        values = np.sort(points[:, start : start + _BLOCK_COLUMNS].astype(np.float64), axis=0)
+        mean, std = values.mean(axis=0), values.std(axis=0)
+        # The deviation of a constant column is 0 but for rounding.
+        varies = std > np.abs(mean) * count * np.finfo(np.float64).eps
+        scaled = (values - mean) / np.where(varies, std, np.inf)
+        cumulative = special.ndtr(values)
+        above, below = steps[1:] - cumulative, cumulative - steps[:-1]
+        described = {
+            "mean": mean,
+            "std": np.where(varies, std, 0.0),
+            "skewness": (scaled**3).mean(axis=0),
+            "excess_kurtosis": np.where(varies, (scaled**4).mean(axis=0) - 3, 0.0),
+            **dict(
+                zip(_PERCENTILE_NAMES, np.percentile(values, _PERCENTILES, axis=0), strict=True)
+            ),
+            "ks_distance": np.maximum(above, below).max(axis=0),
+            "wasserstein_distance": np.abs(values - normal).mean(axis=0),
+        }
+        for name, column in described.items():
+            columns.setdefault(name, []).append(column)
+    return {name: np.concatenate(parts) for name, parts in columns.items()}
+
+
+def expected_ks_distance(count: int) -> float:
+    """Return the mean Kolmogorov-Smirnov distance of `count` values from their own distribution.
+
+    sqrt(pi / 2) ln 2 / sqrt(n), the mean of Kolmogorov's limit distribution (Marsaglia, Tsang and
+    Wang 2003).
+    """
+    return float(np.sqrt(np.pi / 2) * np.log(2) / np.sqrt(count))
+
+
 def dimension_table(
     mu: Points, log_var: Points | None, z: Points, *, active_variance: float
 ) -> dict[str, NDArray[Any]]:
@@ -43,31 +94,27 @@ def dimension_table(
 
     Args:
         mu: (images, z_dim).
-        log_var: (images, z_dim); None for the plain autoencoder.
-        z: (images, z_dim), one sample of q(z|x) for each image; mu for the plain autoencoder.
+        log_var: (images, z_dim), or None for a plain autoencoder.
+        z: (images, z_dim), one sample of q(z|x) for each image; mu for a plain autoencoder.
         active_variance: a dimension is active if the variance of mu over the images is larger
             (Burda, Grosse and Salakhutdinov 2016, section 5.2).
 
     Returns:
-        dimension (0, 1, ...), mean_mu, std_mu, mean_z, std_z and active (bool); with log_var
-        also kl (nats per image) and posterior_variance (the mean of exp(log_var)).
+        dimension (0, 1, ...), active (bool), the columns of `component_statistics` of mu and of z
+        under the names mu_mean, ..., z_wasserstein_distance; and with log_var kl (nats per image)
+        and posterior_variance (the mean of exp(log_var)).
     """
-    mean_mu, variance_mu = _mean_and_variance(mu)
-    mean_z, variance_z = _mean_and_variance(z)
-    table = {
+    described = {"mu": component_statistics(mu), "z": component_statistics(z)}
+    table: dict[str, NDArray[Any]] = {
         "dimension": np.arange(mu.shape[1]),
-        "mean_mu": mean_mu,
-        "std_mu": np.sqrt(variance_mu),
-        "mean_z": mean_z,
-        "std_z": np.sqrt(variance_z),
-        "active": variance_mu > active_variance,
+        "active": described["mu"]["std"] ** 2 > active_variance,
     }
     if log_var is not None:
+        table["kl"] = kl_per_dimension(mu, log_var)
         variance = sum(np.exp(lv).sum(axis=0) for lv in _blocks(log_var)) / len(log_var)
-        table |= {
-            "kl": kl_per_dimension(mu, log_var),
-            "posterior_variance": np.asarray(variance),
-        }
+        table["posterior_variance"] = np.asarray(variance)
+    for cloud, columns in described.items():
+        table |= {f"{cloud}_{name}": column for name, column in columns.items()}
     return table
 
 
@@ -92,7 +139,7 @@ def radius_summary(points: Points) -> dict[str, float]:
     return {
         "mean": float(lengths.mean()),
         "std": float(lengths.std()),
-        **{f"p{p:02d}": float(np.percentile(lengths, p)) for p in _PERCENTILES},
+        **dict(zip(_PERCENTILE_NAMES, np.percentile(lengths, _PERCENTILES).tolist(), strict=True)),
         "chi_mean": float(chi.mean()),
         "chi_std": float(chi.std()),
         "ks_distance": float(stats.ks_1samp(lengths, chi.cdf, method="asymp").statistic),
@@ -121,12 +168,21 @@ def correlation(covariance: Floats) -> Floats:
     return result
 
 
-def strongest_pair(covariance: Floats) -> tuple[int, int]:
-    """Return the two dimensions i < j with the largest absolute correlation."""
-    size = np.abs(correlation(covariance))
-    size[np.tril_indices_from(size)] = -1  # less than no correlation at all
-    i, j = np.unravel_index(np.argmax(size), size.shape)
-    return int(i), int(j)
+def strongest_pairs(covariance: Floats, *, count: int) -> list[tuple[int, int]]:
+    """Return the `count` pairs of dimensions i < j with the largest absolute correlation.
+
+    Strongest first, and all pairs where there are fewer. No dimension is in two of them, as long
+    as there are others: one that correlates with many would hide all else.
+    """
+    rows, columns = np.triu_indices_from(covariance, k=1)
+    size = np.abs(correlation(covariance)[rows, columns])
+    order = np.argsort(-size, kind="stable").tolist()
+    pairs = [(int(rows[place]), int(columns[place])) for place in order]
+    fresh: list[tuple[int, int]] = []
+    for pair in pairs:
+        if len(fresh) < count and not {*pair} & {number for one in fresh for number in one}:
+            fresh.append(pair)
+    return (fresh + [pair for pair in pairs if pair not in fresh])[:count]
 
 
 def marchenko_pastur_edges(points: int, dimensions: int) -> tuple[float, float]:
@@ -140,17 +196,44 @@ def marchenko_pastur_edges(points: int, dimensions: int) -> tuple[float, float]:
     return float((1 - root) ** 2), float((1 + root) ** 2)
 
 
+def marchenko_pastur_eigenvalues(points: int, dimensions: int) -> Floats:
+    """Return the covariance eigenvalues to expect of a sample of N(0, I), descending, (d,).
+
+    The quantiles (i - 1/2) / d of the law with the density
+    sqrt((b - x)(x - a)) / (2 pi x d / n) between its edges a and b, for n points in d dimensions
+    (Marchenko and Pastur 1967); d - n of them are 0 where there are fewer points than dimensions.
+    """
+    low, high = marchenko_pastur_edges(points, dimensions)
+    # On a half circle over [a, b] the density has no steep ends.
+    angle = np.linspace(0, np.pi, 4001)
+    place = (low + high) / 2 - (high - low) / 2 * np.cos(angle)
+    mass = np.zeros_like(angle)
+    np.divide(np.sin(angle) ** 2, place, out=mass, where=place > 0)
+    share = np.concatenate([[0.0], np.cumsum((mass[1:] + mass[:-1]) / 2)])
+    varying = min(points, dimensions)
+    ranks = (np.arange(varying) + 0.5) / varying
+    found = np.interp(ranks, share / share[-1], place)
+    return np.concatenate([found[::-1], np.zeros(dimensions - varying)])
+
+
+def is_flat(covariance: Floats) -> bool:
+    """Say whether a cloud with that covariance matrix has a direction without any extent."""
+    values = np.linalg.eigvalsh(covariance)
+    return bool(values[0] <= values[-1] * len(values) * np.finfo(np.float64).eps)
+
+
 def covariance_summary(points: Points) -> dict[str, Any]:
     """Describe centre and shape of a cloud of points (n, d); for N(0, I) 0 and the unit ball.
 
     Returns:
-        centre_distance: length of the mean vector.
+        centre_distance: length of the mean vector; samples of N(0, I) have sqrt(d / n).
         eigenvalues: of the covariance matrix, descending, (d,); the variances along the axes of
             the cloud's ellipsoid. Rounding errors below 0 are 0.
         condition_number: largest by smallest eigenvalue; None if the cloud is flat.
         effective_rank: exp of the entropy of the eigenvalues' shares (Roy and Vetterli 2007);
             from 1 (a line) to d (a ball); 0 if all points are the same.
-        largest_correlation: largest absolute correlation of two dimensions, 0 to 1.
+        largest_correlation, rms_correlation: largest absolute correlation of two dimensions, and
+            the root of the mean square of all; samples of N(0, I) have an rms of 1 / sqrt(n).
         marchenko_pastur_edges: what samples of N(0, I) have as smallest and largest eigenvalue.
     """
     count, dimensions = points.shape
@@ -158,58 +241,102 @@ def covariance_summary(points: Points) -> dict[str, Any]:
     eigenvalues = np.clip(np.linalg.eigvalsh(covariance)[::-1], 0, None)
     largest, smallest = eigenvalues[0], eigenvalues[-1]
     rounding = largest * dimensions * np.finfo(np.float64).eps
-    off_diagonal = np.abs(correlation(covariance)[~np.eye(dimensions, dtype=bool)])
+    off_diagonal = np.abs(correlation(covariance)[np.triu_indices(dimensions, k=1)])
     return {
         "centre_distance": float(np.linalg.norm(mean)),
         "eigenvalues": eigenvalues,
         "condition_number": float(largest / smallest) if smallest > rounding else None,
         "effective_rank": float(np.exp(stats.entropy(eigenvalues))) if largest > 0 else 0.0,
         "largest_correlation": float(off_diagonal.max(initial=0)),
+        "rms_correlation": float(np.linalg.norm(off_diagonal) / np.sqrt(max(len(off_diagonal), 1))),
         "marchenko_pastur_edges": marchenko_pastur_edges(count, dimensions),
     }
 
 
-def summarize(
-    mu: Points, log_var: Points | None, z: Points, *, active_variance: float
-) -> dict[str, float | int | None]:
-    """Return the few figures that tell how the KL loss confines one split, ready for JSON.
+def squared_mahalanobis(points: Points, mean: Floats, covariance: Floats) -> Floats:
+    """Return the squared Mahalanobis distance of each point (n, d) from a cloud, (n,).
 
-    Args and units as in `dimension_table`, `radius_summary` and `covariance_summary`; the
-    eigenvalues, the effective rank and the correlation are those of z, not of mu. Without
-    log_var there are no figures of KL and posterior variance.
+    (z - mean)^T covariance^-1 (z - mean): the squared distance from the centre in units of the
+    cloud's own deviations (Mahalanobis 1936). The cloud must not be flat, see `is_flat`.
     """
-    table = dimension_table(mu, log_var, z, active_variance=active_variance)
-    z_radius, mu_radius = radius_summary(z), radius_summary(mu)
-    shape = covariance_summary(z)
-    of_posterior = {}
-    if log_var is not None:
-        of_posterior = {
-            "kl_nats_per_image": float(table["kl"].sum()),
-            "posterior_variance_mean": float(table["posterior_variance"].mean()),
-        }
+    values, axes = np.linalg.eigh(covariance)
+    whiten = axes / np.sqrt(values)
+    return np.concatenate([(((b - mean) @ whiten) ** 2).sum(axis=1) for b in _blocks(points)])
+
+
+def mahalanobis_law(fitted: int, dimensions: int, *, own: bool) -> Any:
+    """Return the law of squared Mahalanobis distances where all points are normal.
+
+    With mean and covariance (divided by n) estimated from n points of the same normal
+    distribution, the squared distance of one of these points is (n - 1) times
+    Beta(d/2, (n - d - 1)/2), that of a new point (n + 1) d / (n - d) times F(d, n - d); for n far
+    above d both become chi-square with d degrees of freedom (Wilks 1962; Hardin and Rocke 2005).
+
+    Args:
+        fitted: n, the points that mean and covariance were estimated from; more than d + 2.
+        dimensions: d.
+        own: whether the distances are those of these very points.
+
+    Returns:
+        A frozen distribution of scipy.stats.
+    """
+    n, d = fitted, dimensions
+    if own:
+        return stats.beta(d / 2, (n - d - 1) / 2, scale=n - 1)
+    return stats.f(d, n - d, scale=(n + 1) * d / (n - d))
+
+
+def mahalanobis_summary(
+    squared: Floats, *, fitted: int, dimensions: int, own: bool
+) -> dict[str, float]:
+    """Compare squared Mahalanobis distances with those of a normal cloud.
+
+    Args:
+        squared: the distances, see `squared_mahalanobis`.
+        fitted: see `mahalanobis_law`.
+        dimensions: see `mahalanobis_law`.
+        own: see `mahalanobis_law`.
+
+    Returns:
+        mean and std; chi2_mean and chi2_std, those of the chi-square distribution (d and
+        sqrt(2 d)); expected_mean, that of the law for so many points, which differs where there
+        are few; and the Kolmogorov-Smirnov distances to both.
+    """
+    chi2 = stats.chi2(dimensions)
+    law = mahalanobis_law(fitted, dimensions, own=own)
     return {
-        "images": len(z),
-        "z_dim": z.shape[1],
-        **of_posterior,
-        "active_dimensions": int(table["active"].sum()),
-        "z_radius_mean": z_radius["mean"],
-        "z_radius_std": z_radius["std"],
-        "mu_radius_mean": mu_radius["mean"],
-        "mu_radius_std": mu_radius["std"],
-        "chi_mean": z_radius["chi_mean"],
-        "chi_std": z_radius["chi_std"],
-        "z_radius_ks_distance": z_radius["ks_distance"],
-        "z_radius_wasserstein_distance": z_radius["wasserstein_distance"],
-        "centre_distance": shape["centre_distance"],
-        "mean_z_rms": float(np.sqrt((table["mean_z"] ** 2).mean())),
-        "std_z_mean": float(table["std_z"].mean()),
-        "std_mu_mean": float(table["std_mu"].mean()),
-        "largest_correlation": shape["largest_correlation"],
-        "eigenvalue_max": float(shape["eigenvalues"][0]),
-        "eigenvalue_min": float(shape["eigenvalues"][-1]),
-        "condition_number": shape["condition_number"],
-        "effective_rank": shape["effective_rank"],
+        "mean": float(squared.mean()),
+        "std": float(squared.std()),
+        "chi2_mean": float(chi2.mean()),
+        "chi2_std": float(chi2.std()),
+        "expected_mean": float(law.mean()),
+        "ks_distance_to_chi2": float(stats.ks_1samp(squared, chi2.cdf, method="asymp").statistic),
+        "ks_distance_to_expected": float(
+            stats.ks_1samp(squared, law.cdf, method="asymp").statistic
+        ),
     }
+
+
+def histogram_table(
+    values: Mapping[str, Floats], law: Any, *, name: str, of: str
+) -> dict[str, Floats]:
+    """Return histograms over common bins, beside an expected density.
+
+    Args:
+        values: what to count, by the names of the columns.
+        law: the expected distribution, a frozen distribution of scipy.stats.
+        name: name of the column with the centres of the bins.
+        of: name of the column with the expected density at these centres.
+
+    Returns:
+        The columns `name`, those of `values` (densities), and `of`; all of equal length. The bins
+        reach over all values and 99.9 % of the expected distribution.
+    """
+    ends = np.concatenate([law.ppf([0.0005, 0.9995]), *values.values()])
+    edges = np.linspace(ends.min(), ends.max(), _BINS + 1)
+    centres = (edges[:-1] + edges[1:]) / 2
+    counts = {key: np.histogram(each, edges, density=True)[0] for key, each in values.items()}
+    return {name: centres, **counts, of: law.pdf(centres)}
 
 
 def radius_table(lengths: Mapping[str, Floats], z_dim: int) -> dict[str, Floats]:
@@ -223,15 +350,7 @@ def radius_table(lengths: Mapping[str, Floats], z_dim: int) -> dict[str, Floats]
         radius (centre of the bin), a density for each split, and chi (density at the centre);
         columns of equal length. The bins reach over all |z| and over the chi distribution.
     """
-    chi = stats.chi(z_dim)
-    ends = np.concatenate([chi.ppf([0.0005, 0.9995]), *lengths.values()])
-    edges = np.linspace(ends.min(), ends.max(), _BINS + 1)
-    centres = (edges[:-1] + edges[1:]) / 2
-    return {
-        "radius": centres,
-        **{name: np.histogram(r, edges, density=True)[0] for name, r in lengths.items()},
-        "chi": chi.pdf(centres),
-    }
+    return histogram_table(lengths, stats.chi(z_dim), name="radius", of="chi")
 
 
 def component_table(z: Points, dimensions: Sequence[int]) -> dict[str, Floats]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -125,8 +126,10 @@ def shard_sums(folder: Path, split: str) -> list[tuple[Path, str]]:
     return [(folder / shard["file"], shard["sha256"]) for shard in listed]
 
 
-def file_names(folder: Path, split: str) -> list[str]:
-    """Return the file names of a split's images, in the order of its rows.
+def index_rows(folder: Path) -> Iterator[dict[str, str]]:
+    """Give the rows of `images.csv` one by one, as texts by the names of the columns.
+
+    The rows of a split come in the order of its images. At least split and file_name are there.
 
     Raises:
         UserError: the index is missing or has no such columns.
@@ -136,12 +139,24 @@ def file_names(folder: Path, split: str) -> list[str]:
         with path.open(encoding="utf-8", newline="") as file:
             table = csv.reader(file)
             header = next(table, [])
-            name, of = header.index("file_name"), header.index("split")
-            return [row[name] for row in table if row[of] == split]
+            for name in ("split", "file_name"):
+                if name not in header:
+                    raise ValueError(f"has no column {name}")
+            for row in table:
+                yield dict(zip(header, row, strict=True))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {_MEND}") from None
-    except (OSError, ValueError, IndexError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read: {error}; {_MEND}") from None
+
+
+def file_names(folder: Path, split: str) -> list[str]:
+    """Return the file names of a split's images, in the order of its rows.
+
+    Raises:
+        UserError: the index is missing or has no such columns.
+    """
+    return [row["file_name"] for row in index_rows(folder) if row["split"] == split]
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,0 +1,180 @@
+"""Fit the samplers to the z-points of the training images, and choose among them on validation."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+from celeba_vae.latent.distances import (
+    energy_distance,
+    energy_distances_of_scaled,
+    subsample,
+)
+from celeba_vae.latent.samplers import (
+    SAMPLERS,
+    Ellipse,
+    Fitted,
+    Gaussian,
+    Mixture,
+    centre_of,
+    draw,
+)
+from celeba_vae.latent.statistics import Floats, Points, mean_and_covariance
+from celeba_vae.params import Sampler
+
+# Numbers of components that are tried; those that leave a component fewer than MIXTURE_SHARE
+# points are not.
+MIXTURE_COMPONENTS = (1, 2, 4, 8, 16, 32)
+MIXTURE_SHARE = 20
+MIXTURE_POINTS = 32_768
+
+# Temperatures that are tried: 0.7 to 1.3.
+TEMPERATURES = np.arange(28, 53) / 40
+
+# Points of each cloud in an energy distance.
+ENERGY_POINTS = 2048
+
+
+def fit_gaussian(z: Points) -> Gaussian:
+    """Return the Gaussian with centre and covariance of the points z, (images, z_dim).
+
+    The maximum-likelihood fit; fewer images than dimensions and constant dimensions are fine.
+    """
+    mean, covariance = mean_and_covariance(z)
+    values, axes = np.linalg.eigh(covariance)
+    deviations = np.sqrt(np.clip(values, 0, None))
+    return Gaussian(mean=mean, root=(axes * deviations) @ axes.T)
+
+
+def fit_ellipse(gaussian: Gaussian) -> Ellipse:
+    """Return centre and principal axes, widest first, of a cloud with that Gaussian."""
+    values, axes = np.linalg.eigh(gaussian.root)
+    axes, deviations = axes[:, ::-1], np.clip(values[::-1], 0, None)
+    # An axis has two directions: the one whose largest component is positive.
+    largest = np.abs(axes).argmax(axis=0)
+    axes = axes * np.sign(axes[largest, np.arange(len(axes))])
+    return Ellipse(mean=gaussian.mean, deviations=deviations, axes=axes)
+
+
+def fit_mixture(
+    z: Points, validation: Points, ellipse: Ellipse, *, seed: int
+) -> tuple[Mixture, list[dict[str, Any]]]:
+    """Fit mixtures of normal distributions and return the one that suits held-out points best.
+
+    Full covariances have z_dim^2 / 2 parameters a component, far too many for some thousand
+    points. So the ellipsoids lie along common axes: those of z itself, where the KL loss leaves
+    the dimensions nearly independent, or the principal axes, where it does not (a plain
+    autoencoder); one component along the latter is the fitted Gaussian. scikit-learn's
+    GaussianMixture, on at most MIXTURE_POINTS seeded points.
+
+    Args:
+        z: (images, z_dim), to be fitted.
+        validation: (images, z_dim), not fitted: the mean log-likelihood of these points chooses
+            the axes and the number of components out of MIXTURE_COMPONENTS.
+        ellipse: principal axes of z, see `fit_ellipse`.
+        seed: chooses the points and where the fit begins.
+
+    Returns:
+        The mixture, and all that were tried: axes ("own" or "principal"), components,
+        log_likelihood of the validation points (nats per point).
+    """
+    points = subsample(z, count=MIXTURE_POINTS, seed=seed)
+    held_out = subsample(validation, count=MIXTURE_POINTS, seed=seed)
+    tried: list[dict[str, Any]] = []
+    mixtures = []
+    for name, axes in (("own", np.eye(z.shape[1])), ("principal", ellipse.axes)):
+        along, held = (points - ellipse.mean) @ axes, (held_out - ellipse.mean) @ axes
+        spread = along.std(axis=0)
+        # A flat direction has no likelihood: it counts as very thin. All points may be the same.
+        scale = (
+            np.maximum(spread, 1e-4 * spread.max()) if spread.max() > 0 else np.ones_like(spread)
+        )
+        for components in MIXTURE_COMPONENTS:
+            if components > max(1, len(points) // MIXTURE_SHARE):
+                continue
+            mixture = GaussianMixture(
+                components, covariance_type="diag", reg_covar=1e-3, max_iter=200, random_state=seed
+            )
+            with warnings.catch_warnings():
+                # What did not converge is judged on held-out points like the rest.
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                mixture.fit(along / scale)
+            likelihood = float(mixture.score(held / scale) - np.log(scale).sum())
+            tried.append({"axes": name, "components": components, "log_likelihood": likelihood})
+            mixtures.append(
+                Mixture(
+                    weights=mixture.weights_,
+                    means=ellipse.mean + (mixture.means_ * scale) @ axes.T,
+                    deviations=np.sqrt(mixture.covariances_) * scale,
+                    axes=axes,
+                )
+            )
+    likelihoods = [each["log_likelihood"] for each in tried]
+    return mixtures[int(np.argmax(likelihoods))], tried
+
+
+def fit_samplers(splits: Mapping[str, Points], *, seed: int) -> tuple[Fitted, dict[str, Any]]:
+    """Fit all samplers to train, choose on validation, report on test.
+
+    The measure: the energy distance (see `energy_distance`) of at most ENERGY_POINTS draws from as
+    many z-points of the split; the smallest on validation wins, of TEMPERATURES for each sampler,
+    and then of the samplers.
+
+    Args:
+        splits: z of train, validation and test, (images, z_dim) each.
+        seed: of the fit, of the draws and of the subsamples.
+
+    Returns:
+        The samplers, and, ready for JSON: `mixtures` as from `fit_mixture`; `draws`, how many;
+        `validation`: for each sampler its best temperature, the energy distance there and at
+        temperature 1, and the curve over all `temperatures`; `floor`, the energy distance of the
+        training z-points from the validation z-points, which no sampler can be expected to beat
+        by more than chance; `best`, the best sampler, its `temperature`, and
+        `test_energy_distance` and `test_floor`, the same two figures on test.
+    """
+    gaussian = fit_gaussian(splits["train"])
+    ellipse = fit_ellipse(gaussian)
+    mixture, mixtures = fit_mixture(splits["train"], splits["validation"], ellipse, seed=seed)
+    ones = np.ones(len(SAMPLERS))
+    fitted = Fitted(gaussian, mixture, ellipse, temperatures=ones, best="normal")
+
+    points = {
+        name: subsample(cloud, count=ENERGY_POINTS, seed=seed) for name, cloud in splits.items()
+    }
+    curves = {
+        name: _over_temperatures(fitted, name, points["validation"], seed=seed) for name in SAMPLERS
+    }
+    at_one = int(np.flatnonzero(TEMPERATURES == 1)[0])
+    lowest = {name: int(curve.argmin()) for name, curve in curves.items()}
+    best: Sampler = min(SAMPLERS, key=lambda name: curves[name].min())
+    temperatures = TEMPERATURES[[lowest[name] for name in SAMPLERS]]
+    fitted = Fitted(gaussian, mixture, ellipse, temperatures=temperatures, best=best)
+    name, temperature = fitted.chosen(None, None)
+    drawn = draw(fitted, name, ENERGY_POINTS, seed=seed, temperature=temperature)
+    return fitted, {
+        "mixtures": mixtures,
+        "draws": ENERGY_POINTS,
+        "temperatures": TEMPERATURES.tolist(),
+        "validation": {
+            name: {
+                "temperature": float(TEMPERATURES[lowest[name]]),
+                "energy_distance": float(curve.min()),
+                "energy_distance_at_1": float(curve[at_one]),
+                "curve": curve.tolist(),
+            }
+            for name, curve in curves.items()
+        },
+        "floor": energy_distance(points["train"], points["validation"]),
+        "best": best,
+        "temperature": temperature,
+        "test_energy_distance": energy_distance(drawn.astype(np.float64), points["test"]),
+        "test_floor": energy_distance(points["train"], points["test"]),
+    }
+
+
+def _over_temperatures(fitted: Fitted, name: Sampler, points: Floats, *, seed: int) -> Floats:
+    draws = draw(fitted, name, ENERGY_POINTS, seed=seed, temperature=1).astype(np.float64)
+    return energy_distances_of_scaled(draws, centre_of(fitted, name), TEMPERATURES, points)
