@@ -13,7 +13,19 @@ from celeba_vae.errors import UserError
 
 MACHINE_FILE = Path("data/machine.json")
 
-_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "h5py", "pillow", "matplotlib")
+_PACKAGES = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "h5py",
+    "pillow",
+    "opencv-python-headless",
+    "matplotlib",
+)
+# Of these, what trains.
+_TRAINING_PACKAGES = ("tensorflow", "keras", "numpy")
 # oneDNN reads it: the newest CPU instructions that it may use.
 _ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 
@@ -50,6 +62,15 @@ def describe_machine(threads: int) -> dict[str, Any]:
         },
         "device": _device(),
     }
+
+
+def training_machine(threads: int) -> dict[str, Any]:
+    """Return the part of `describe_machine` that the bits of the weights may depend on."""
+    machine = describe_machine(threads)
+    machine["packages"] = {name: machine["packages"][name] for name in _TRAINING_PACKAGES}
+    for changes_no_bits in ("processor", "cores"):
+        del machine[changes_no_bits]
+    return machine
 
 
 def differences(recorded: dict[str, Any], here: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from celeba_vae.errors import UserError
 from celeba_vae.files import sha256_of, write_json, write_tsv
-from celeba_vae.machine import describe_machine
+from celeba_vae.machine import training_machine
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams, RunParams, TrainParams, check_batch_size
 from celeba_vae.pretrained import save
@@ -146,15 +146,11 @@ def _identity(
     if not total_matters(train):
         # More epochs are then the same fit, gone on with.
         del settings["epochs"]
-    machine = describe_machine(threads)
-    for changes_no_bits in ("processor", "cores", "threads"):
-        del machine[changes_no_bits]
     return {
         "model": model.model_dump(),
         "train": settings,
-        "threads": threads,
         "data": sha256_of(shards / MANIFEST_FILE),
-        "machine": machine,
+        "machine": training_machine(threads),
         "code": dict(code),
     }
 
