@@ -18,6 +18,7 @@ from celeba_vae.processes import die_with_parent
 RAW, SHARDS, MODEL = Path("data/raw"), Path("data/shards"), Path("data/model")
 ZPOINTS, SAMPLES, METRICS = Path("data/zpoints"), Path("data/samples"), Path("data/metrics")
 ATTRIBUTES = Path("data/attributes")
+EVALUATION = Path("data/evaluation")
 
 
 def run(stage: Callable[[Params], None]) -> None:

@@ -31,6 +31,9 @@ TINY = (
     "attributes.min_images=1",
     "attributes.rows=2",
     "attributes.columns=3",
+    "evaluate.neighbours=2",
+    "evaluate.quick.likelihood_images=3",
+    "evaluate.quick.importance_samples=4",
     "run.workers=2",
 )
 

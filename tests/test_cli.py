@@ -227,12 +227,19 @@ def test_summary_names_no_kl_loss_where_there_is_none(
 ) -> None:
     metrics = tmp_path / "data/metrics"
     shutil.copytree(ROOT / "data/metrics", metrics)
+    distances = {"images": 9, "test": {}, "validation": {"swd": 12}, "normal": {"swd": 115}}
+    evaluation = {"likelihood": {"bound_bits_per_dimension": 6.96}, "samples": distances}
+    (metrics / "evaluate.json").write_text(json.dumps(evaluation))
     monkeypatch.chdir(tmp_path)
     assert "KL loss" in CliRunner().invoke(cli, ["summary"]).output
     zpoints = json.loads((metrics / "zpoints.json").read_text())
     del zpoints["validation"]["kl_nats_per_image"]
     (metrics / "zpoints.json").write_text(json.dumps(zpoints))
+    assert "6.96 bits" in CliRunner().invoke(cli, ["summary"]).output
+    (metrics / "evaluate.json").write_text(json.dumps({"samples": distances}))
     result = CliRunner().invoke(cli, ["summary"])
     assert result.exit_code == 0
     assert "PSNR" in result.output
     assert "KL" not in result.output
+    assert "115 from normal; of other real faces: 12" in result.output
+    assert "none" in result.output

@@ -285,28 +285,49 @@ def machine(record: bool) -> None:
 def summary() -> None:
     """Say where the pictures and figures of the last run are, with the few that matter."""
     metrics = {}
-    for name in ("train", "zpoints", "generate"):
+    for name in ("train", "zpoints", "generate", "evaluate"):
         path = Path(f"data/metrics/{name}.json")
         try:
             metrics[name] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise UserError(f"{path}: cannot be read; `dvc repro` makes it") from None
     try:
-        text = _summary(metrics["train"], metrics["zpoints"]["validation"], metrics["generate"])
+        text = _summary(
+            metrics["train"],
+            metrics["zpoints"]["validation"],
+            metrics["generate"],
+            metrics["evaluate"],
+        )
     except (KeyError, TypeError, ValueError):
         raise UserError(
-            "data/metrics: lacks figures of train, zpoints or generate; `dvc repro` makes them"
+            "data/metrics: lacks figures of train, zpoints, generate or evaluate; `dvc repro` "
+            "makes them"
         ) from None
     click.echo(text)
 
 
-def _summary(train: dict[str, Any], zpoints: dict[str, Any], quality: dict[str, Any]) -> str:
+# What the samplers stand among in evaluate.json.
+_REAL = ("images", "test", "validation", "reconstructions")
+
+
+def _summary(
+    train: dict[str, Any],
+    zpoints: dict[str, Any],
+    quality: dict[str, Any],
+    evaluate: dict[str, Any],
+) -> str:
     # The plain autoencoder has no KL loss.
     kl = f", KL loss {train['val_kl']:.1f} nats per image" if "kl_nats_per_image" in zpoints else ""
+    likelihood, compared = evaluate.get("likelihood"), evaluate["samples"]
+    bits = f"{likelihood['bound_bits_per_dimension']:.2f} bits a value" if likelihood else "none"
+    distances = ", ".join(
+        f"{compared[name]['swd']:.0f} from {name}" for name in compared if name not in _REAL
+    )
     return f"""
 Pictures
   data/samples/            overview.png; faces from random z-points, reconstructions, walks
   data/zpoints/plots/      where the z-points lie
+  data/evaluation/plots/   best and worst reconstructions, training faces nearest to drawn ones
   dvc plots show           all of them and the learning curves, as one page
 
 Figures (data/metrics/*.json; `dvc metrics show`), on the validation images
@@ -316,6 +337,10 @@ Figures (data/metrics/*.json; `dvc metrics show`), on the validation images
   reconstructions          {quality["psnr_db_mean"]:.1f} dB PSNR, {quality["ssim_mean"]:.3f} SSIM
   |z|                      {zpoints["z_radius_mean"]:.2f} +- {zpoints["z_radius_std"]:.2f}; \
 points of N(0, I): {zpoints["chi_mean"]:.2f} +- {zpoints["chi_std"]:.2f}
+On the test images
+  likelihood               {bits}
+  patches of drawn faces   {distances}; of other real faces: {compared["validation"]["swd"]:.0f}
+                           (sliced Wasserstein distance, times 1000)
 """
 
 

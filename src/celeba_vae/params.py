@@ -288,6 +288,48 @@ class AttributesParams(_Group):
     push: Annotated[Number, Field(gt=0, le=100)]
 
 
+class EvaluationSizes(_Group):
+    """How much is compared, which decides how long it takes."""
+
+    images: Count
+    likelihood_images: Count
+    importance_samples: Annotated[int, Field(ge=1, le=2**16)]
+
+    @model_validator(mode="after")
+    def _samples_are_a_power_of_two(self) -> "EvaluationSizes":
+        if self.importance_samples & (self.importance_samples - 1):
+            raise ValueError(
+                f"evaluate: importance_samples = {self.importance_samples} is no power of 2, such "
+                "as 16, 32 or 64"
+            )
+        return self
+
+
+class EvaluateParams(_Group):
+    """The figures of quality."""
+
+    level: Literal["quick", "full"]
+    seed: Seed
+    neighbours: Annotated[int, Field(ge=1, le=100)]
+    fid: str | None
+    quick: EvaluationSizes
+    full: EvaluationSizes
+
+    @property
+    def sizes(self) -> EvaluationSizes:
+        """The sizes of the chosen level."""
+        return self.quick if self.level == "quick" else self.full
+
+    @model_validator(mode="after")
+    def _fid_is_absolute(self) -> "EvaluateParams":
+        if self.fid is not None and not PurePosixPath(self.fid).is_absolute():
+            raise ValueError(
+                f"evaluate.fid = {self.fid!r} is relative: give an absolute path, because DVC runs "
+                "experiments in other folders, where it would mean another place"
+            )
+        return self
+
+
 class RunParams(_Group):
     """What changes no byte of any result."""
 
@@ -319,6 +361,7 @@ class Params(_Group):
     zpoints: ZpointsParams
     generate: GenerateParams
     attributes: AttributesParams
+    evaluate: EvaluateParams
     threads: Annotated[int, Field(ge=1, le=1024)]
     run: RunParams
 

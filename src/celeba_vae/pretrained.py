@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy.special import expit
 
 from celeba_vae.errors import UserError, first_problem
 from celeba_vae.files import atomic_path, check_room, write_json
@@ -130,13 +131,34 @@ class Pretrained:
         Raises:
             ValueError: another shape.
         """
-        if z.ndim != 2 or z.shape[1] != self.z_dim:
-            raise ValueError(f"z must have the shape (n, {self.z_dim}), not {z.shape}")
         images = np.empty((len(z), self.size, self.size, 3), np.uint8)
-        for batch in _batches(len(z)):
-            logits = np.asarray(self.vae.decoder(z[batch].astype(np.float32), training=False))
+        for batch, logits in self._logits(z):
             images[batch] = to_pixels(logits)
         return images
+
+    def decode_mean(self, z: np.ndarray) -> np.ndarray:
+        """Return the means that the Decoder gives the pixels of z-points: images not rounded yet.
+
+        Args:
+            z: (n, z_dim).
+
+        Returns:
+            float32 (n, size, size, 3) in [0, 1].
+
+        Raises:
+            ValueError: another shape.
+        """
+        means = np.empty((len(z), self.size, self.size, 3), np.float32)
+        for batch, logits in self._logits(z):
+            means[batch] = expit(logits)
+        return means
+
+    def _logits(self, z: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise ValueError(f"z must have the shape (n, {self.z_dim}), not {z.shape}")
+        for batch in _batches(len(z)):
+            points = z[batch].astype(np.float32)
+            yield batch, np.asarray(self.vae.decoder(points, training=False))
 
 
 def to_pixels(logits: np.ndarray) -> np.ndarray:

@@ -18,8 +18,8 @@ from PIL import Image
 from celeba_vae.shards.read import file_names
 from tests.support import ROOT, make_project, run, set_params, succeed
 
-STAGES = ("download", "prepare", "train", "zpoints", "generate", "attributes")
-LATER = {"train", "zpoints", "generate", "attributes"}
+STAGES = ("download", "prepare", "train", "zpoints", "generate", "attributes", "evaluate")
+LATER = {"train", "zpoints", "generate", "attributes", "evaluate"}
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 
 
@@ -83,11 +83,16 @@ def test_every_stage_leaves_what_it_promises(project: Path) -> None:
         "metrics/train.json",
         "metrics/zpoints.json",
         "metrics/generate.json",
+        "evaluation/reconstructions.csv",
+        "evaluation/bounds.tsv",
+        "evaluation/samples.tsv",
+        "metrics/evaluate.json",
     ):
         assert (project / "data" / name).stat().st_size > 0, name
     assert metrics(project, "train")["training_images"] == 38
     assert metrics(project, "zpoints")["train"]["images"] == 38
     assert metrics(project, "generate")["images"] == 5
+    assert metrics(project, "evaluate")["reconstruction"]["images"] == 5
 
 
 def test_z_points_belong_to_the_images_of_the_index(project: Path) -> None:
@@ -128,8 +133,9 @@ def test_plots_show_every_picture_and_curve(project: Path) -> None:
     page = (project / "dvc_plots/index.html").read_text()
     pictures = sorted((project / "data/samples").glob("*.png"))
     pictures += sorted((project / "data/zpoints/plots").glob("*.png"))
-    assert len(pictures) == 20
     pictures += sorted((project / "data/attributes/plots").glob("*.png"))
+    pictures += sorted((project / "data/evaluation/plots").glob("*.png"))
+    assert len(pictures) == 23
     for picture in pictures:
         assert f"_{picture.name}" in page
     for title in ("Loss (nats", "Reconstruction loss (nats", "KL loss (nats", "Distance of the z"):
