@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -50,11 +50,21 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of ready texts; `note` says how to read it, `folded` ones open on demand."""
+    """A table of ready texts.
+
+    Attributes:
+        title: above it.
+        head: the names of the columns.
+        rows: a text for each column.
+        meanings: what the first texts of the rows mean, where that is not plain.
+        note: how to read it.
+        folded: whether it opens on demand only.
+    """
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    meanings: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     folded: bool = False
 
@@ -154,7 +164,7 @@ def _glance(data: Path, metrics: Mapping[str, Any]) -> Section:
         bits = evaluated["likelihood"]["bound_bits_per_dimension"]
         rows.append(("bits for a value of a pixel, test", _shown(bits)))
     rows += [
-        (f"patches of {label}, distance from test (SWD)", _shown(compared[name]["swd"]))
+        (f"distance of patches from test (SWD): {label}", _shown(compared[name]["swd"]))
         for name, label in _compared_names(compared).items()
     ]
     intro = (
@@ -172,13 +182,14 @@ def _glance(data: Path, metrics: Mapping[str, Any]) -> Section:
 def _faces(data: Path, quality: Json) -> Section:
     intro = (
         f"The chosen sampler is {quality['sampler']}, at temperature {quality['temperature']:g}. "
-        "Faces have 64 levels a channel here, to keep the page small; all of them are in "
-        "data/samples."
+        "Pictures of faces have 64 levels a channel on this page, to keep it small; the "
+        "originals are in data/samples."
     )
     folder = data / "samples"
     shown = (_picture(folder / f"{n}.png", text, faces=True) for n, text in texts.SAMPLES.items())
     parts: list[Picture | Table] = [picture for pictures in shown for picture in pictures]
-    parts.append(_figures("Reconstructions of all validation images", quality))
+    measured = {k: v for k, v in quality.items() if k not in ("sampler", "temperature")}
+    parts.append(_figures("Reconstructions of all validation images", measured))
     return Section("faces", "Faces", intro, parts)
 
 
@@ -212,11 +223,8 @@ def _zpoints(data: Path, metrics: Json) -> Section:
     )
     parts: list[Picture | Table] = [picture for pictures in shown for picture in pictures]
     splits = [metrics[split] for split in _SPLITS]
-    rows = [
-        (name, *(_shown(split.get(name)) for split in splits), texts.MEANINGS.get(name, ""))
-        for name in splits[0]
-    ]
-    parts.append(Table("z-points of each split", ("figure", *_SPLITS, "meaning"), rows))
+    rows = [(name, *(_shown(split.get(name)) for split in splits)) for name in splits[0]]
+    parts.append(Table("z-points of each split", ("figure", *_SPLITS), rows, _meanings(rows)))
     parts.append(_figures("Samplers, as energy distances", metrics["samplers"]))
     parts.append(_figures("Uniform cubes", metrics["region"]))
     intro = (
@@ -314,7 +322,7 @@ def _picture(path: Path, text: texts.Text, *, faces: bool = False) -> list[Pictu
         pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), np.uint16)
         levels = np.minimum((pixels + _STEP // 2) // _STEP * _STEP, 255).astype(np.uint8)
         packed = io.BytesIO()
-        Image.fromarray(levels).save(packed, format="PNG", optimize=True)
+        Image.fromarray(levels).save(packed, format="PNG")
         content = packed.getvalue()
     return [_embedded(content, text)]
 
@@ -333,20 +341,30 @@ def _embedded(content: bytes, text: texts.Text) -> Picture:
 
 
 def _figures(title: str, figures: Json) -> Table:
-    rows = [
-        (key, value, texts.MEANINGS.get(key.split(".")[-1], "")) for key, value in _flat(figures)
-    ]
-    return Table(title, ("figure", "value", "meaning"), rows)
+    rows = list(_flat(figures))
+    return Table(title, ("figure", "value"), rows, _meanings(rows))
+
+
+def _meanings(rows: Sequence[Sequence[str]]) -> dict[str, str]:
+    names = [row[0] for row in rows]
+    known = {name: texts.MEANINGS.get(name.rpartition(".")[2]) for name in names}
+    return {name: meaning for name, meaning in known.items() if meaning}
 
 
 def _table_of(path: Path, title: str) -> list[Table]:
-    """Return the table in a TSV file, or none where there is no such file or no row in it."""
+    """Return the table in a TSV file, or none where there is no such file or no row in it.
+
+    Columns without a single text are left out.
+    """
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:
         head, *rows = csv.reader(file, delimiter="\t")
-    shown = [[_shown_cell(cell) for cell in row] for row in rows]
-    return [Table(title, head, shown)] if shown else []
+    columns = [column for column in zip(head, *rows, strict=True) if any(column[1:])]
+    if not columns:
+        return []
+    head, *rows = ([_shown_cell(cell) for cell in row] for row in zip(*columns, strict=True))
+    return [Table(title, head, rows, folded=True)]
 
 
 def _columns(path: Path) -> dict[str, NDArray[np.float64]]:
@@ -416,7 +434,7 @@ def _spread(figures: Json, name: str) -> str:
 def _compared_names(compared: Json) -> dict[str, str]:
     """Return the sets of faces that were compared with test, with what to call them."""
     real = {
-        "validation": "other real faces (the floor)",
+        "validation": "other real faces, the floor",
         "reconstructions": "reconstructions",
     }
     drawn = {n: f"faces drawn by {n}" for n in compared if n not in ("images", "test", *real)}

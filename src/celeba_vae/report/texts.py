@@ -150,8 +150,8 @@ ZPOINTS = {
     "cube": Text(
         "The best cube",
         "Energy distance of uniform cubes from the z-points over half their side",
-        "The lowest point is the b of the article's question. Where it stands above the lines, "
-        "no cube is as close to the z-points as these clouds are.",
+        "The lowest point is the best b, half the side of the cube. Where it stands above the "
+        "lines, no cube is as close to the z-points as these clouds are.",
     ),
     "samplers": Text(
         "Samplers and temperature",
@@ -170,14 +170,14 @@ AUC = Text(
 FACTORS = Text(
     "Where the true factors sit",
     "Heat map of the mutual information between true factors and dimensions of mu",
-    "A bright cell alone in its row would be a factor with a dimension of its own; pale rows are "
-    "factors spread over many dimensions.",
+    "A bright cell alone in its row would be a factor with a dimension of its own; a row without "
+    "one is a factor spread over many dimensions, or unknown to mu.",
 )
 BEST_AND_WORST = Text(
     "Best and worst reconstructions of test",
     "Rows of test images and their reconstructions, the best and the worst by MS-SSIM",
-    "The best are plain frontal faces, as most are; the worst show what the model has seen too "
-    "seldom.",
+    "What the best have in common is what the model has seen most of; what sets the worst apart "
+    "is what it has seen too seldom, or has no room for in z.",
 )
 
 
