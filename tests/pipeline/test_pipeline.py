@@ -138,7 +138,7 @@ def test_plots_show_every_picture_and_curve(project: Path) -> None:
     pictures += sorted((project / "data/zpoints/plots").glob("*.png"))
     pictures += sorted((project / "data/attributes/plots").glob("*.png"))
     pictures += sorted((project / "data/evaluation/plots").glob("*.png"))
-    assert len(pictures) == 23
+    assert len(pictures) == 26
     for picture in pictures:
         assert f"_{picture.name}" in page
     for title in ("Loss (nats", "Reconstruction loss (nats", "KL loss (nats", "Distance of the z"):

@@ -134,8 +134,8 @@ def _sections(data: Path, groups: Json, code: Sequence[Path]) -> list[Section]:
         Section(
             "parameters",
             "Parameters",
-            "Every knob of this run; params.yaml says what each does. Places on a disk or a "
-            "network are not named here.",
+            "Every knob that a result depends on; params.yaml says what each does. Places on a "
+            "disk or a network are not named here.",
             [Table("params.yaml", ("parameter", "value"), _parameter_rows(groups))],
         ),
         _provenance(data, groups, code),
@@ -263,7 +263,9 @@ def _quality(data: Path, metrics: Json) -> Section:
     if "likelihood" in metrics:
         parts.append(_figures("Likelihood, test images", metrics["likelihood"]))
     compared = {k: v for k, v in metrics["samples"].items() if k != "images"}
-    columns = list(dict.fromkeys(name for figures in compared.values() for name in figures))
+    # Those that all but test have come first.
+    ordered = (compared["validation"], *compared.values())
+    columns = list(dict.fromkeys(name for figures in ordered for name in figures))
     rows = [
         (name, *(_shown(figures[c]) if c in figures else "-" for c in columns))
         for name, figures in compared.items()
