@@ -293,7 +293,7 @@ def test_dependencies_are_complete_and_none_is_in_vain(restored: Path, stage: st
     }
     declared = set()
     for dep in PIPELINE["stages"][stage]["deps"]:
-        if dep.startswith(("src/", "stages/")):
+        if dep.startswith(("src", "stages")):
             path = restored / dep
             files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
             declared |= {str(f.relative_to(restored)) for f in files if f.stat().st_size > 0}
