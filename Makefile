@@ -23,7 +23,7 @@ setup: .venv/installed ## make .venv with the locked, hashed requirements and th
 	python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-repro: setup ## reproduce the pipeline: draw faces, train, describe z-points, draw new faces
+repro: setup ## reproduce the pipeline: draw faces, train, describe z-points, draw and measure faces
 	dvc repro
 	@celeba-vae summary
 

@@ -35,6 +35,8 @@ def test_what_was_saved_is_loaded(
     pixels = 255 / (1 + np.exp(-np.asarray(vae.decoder(mu), np.float64)))
     assert model.decode(mu).dtype == np.uint8
     assert np.abs(model.decode(mu) - pixels).max() <= 0.51
+    assert model.decode_mean(mu).dtype == np.float32
+    assert np.allclose(255 * model.decode_mean(mu), pixels, atol=1e-3)
 
 
 def test_many_images_go_through_in_batches(saved: Path, random_images: np.ndarray) -> None:

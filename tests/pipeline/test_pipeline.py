@@ -136,9 +136,14 @@ def test_plots_show_every_picture_and_curve(project: Path) -> None:
     page = (project / "dvc_plots/index.html").read_text()
     pictures = sorted((project / "data/samples").glob("*.png"))
     pictures += sorted((project / "data/zpoints/plots").glob("*.png"))
-    pictures += sorted((project / "data/attributes/plots").glob("*.png"))
     pictures += sorted((project / "data/evaluation/plots").glob("*.png"))
-    assert len(pictures) == 26
+    # One of each sampler: normal, and the best unless it is normal.
+    compared = metrics(project, "evaluate")["samples"]
+    samplers = [name for name in compared if f"nearest_{name}.png" in {p.name for p in pictures}]
+    assert len(pictures) == 21 + len(samplers)
+    pictures += sorted((project / "data/attributes/plots").glob("*.png"))
+    assert {"auc.png", "factors.png"} <= {picture.name for picture in pictures}
+    assert "normal" in samplers
     for picture in pictures:
         assert f"_{picture.name}" in page
     for title in ("Loss (nats", "Reconstruction loss (nats", "KL loss (nats", "Distance of the z"):

@@ -102,7 +102,7 @@ def pyramid_distance(one: Images, other: Images, *, level: int, seed: int) -> fl
 
     Karras et al. 2018: 128 patches of an image and level, see `patch_descriptors`, and 512
     random directions. It falls with the number of images also for sets of the same kind: compare
-    with the distance of as many real images. Memory: 150 KB an image, both sets together.
+    with the distance of as many real images. Memory: 220 KB for each image of a set.
 
     Args:
         one: (n, S, S, 3).

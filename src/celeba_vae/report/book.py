@@ -87,7 +87,7 @@ def write_report(data: Path, path: Path, *, groups: Json, code: Sequence[Path]) 
 
     Args:
         data: the folder with what the stages left: raw, shards, model, zpoints, samples,
-            attributes, evaluation and metrics.
+            attributes, evaluation and metrics; and machine.json.
         path: the HTML file to write.
         groups: the parameters by group, those without a group by their name.
         code: the source files that made the run; their names are shown as given.
@@ -301,13 +301,14 @@ def _provenance(data: Path, groups: Json, code: Sequence[Path]) -> Section:
         Table("Data, code and parameters", head, list(known.items())),
         Table("Shards", head, list(shards.items()), folded=True),
         Table("Source files", head, list(sums.items()), folded=True),
+        Table(
+            "The machine recorded in data/machine.json",
+            ("what", "value"),
+            list(_flat(read_machine(data / "machine.json"))),
+            note="It made the results of dvc.lock as committed; `celeba-vae machine` says in what "
+            "yours differs.",
+        ),
     ]
-    machine = data / "machine.json"
-    if machine.exists():
-        note = "`celeba-vae machine` says in what another one differs."
-        rows = list(_flat(read_machine(machine)))
-        title = "The machine recorded in data/machine.json"
-        parts.append(Table(title, ("what", "value"), rows, note=note))
     intro = (
         "The same data, code and parameters give the same figures, and on the same kind of "
         "machine the same bytes. DVC keeps the hashes of every file in dvc.lock."
