@@ -19,6 +19,7 @@ RAW, SHARDS, MODEL = Path("data/raw"), Path("data/shards"), Path("data/model")
 ZPOINTS, SAMPLES, METRICS = Path("data/zpoints"), Path("data/samples"), Path("data/metrics")
 ATTRIBUTES = Path("data/attributes")
 EVALUATION = Path("data/evaluation")
+REPORT = Path("data/report")
 
 
 def run(stage: Callable[[Params], None]) -> None:

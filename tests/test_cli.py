@@ -231,7 +231,9 @@ def test_summary_names_no_kl_loss_where_there_is_none(
     evaluation = {"likelihood": {"bound_bits_per_dimension": 6.96}, "samples": distances}
     (metrics / "evaluate.json").write_text(json.dumps(evaluation))
     monkeypatch.chdir(tmp_path)
-    assert "KL loss" in CliRunner().invoke(cli, ["summary"]).output
+    whole = CliRunner().invoke(cli, ["summary"]).output
+    assert "KL loss" in whole
+    assert "data/report/report.html" in whole
     zpoints = json.loads((metrics / "zpoints.json").read_text())
     del zpoints["validation"]["kl_nats_per_image"]
     (metrics / "zpoints.json").write_text(json.dumps(zpoints))

@@ -324,6 +324,9 @@ def _summary(
         f"{compared[name]['swd']:.0f} from {name}" for name in compared if name not in _REAL
     )
     return f"""
+Report
+  data/report/report.html  all of the run on one page: open it in a browser
+
 Pictures
   data/samples/            overview.png; faces from random z-points, reconstructions, walks
   data/zpoints/plots/      where the z-points lie
