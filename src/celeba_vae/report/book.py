@@ -31,9 +31,9 @@ _SPLITS = ("train", "validation", "test")
 # What names a place on somebody's disk or network.
 _PLACES = {("download", "path"), ("download", "url"), ("evaluate", "fid")}
 
-# Grey levels of faces are multiples of this: nothing to the eye, but 40 % fewer bytes, for PNG
-# cannot pack the noise of their last bits.
-_STEP = 4
+# Grey levels of faces are multiples of this: hardly anything to the eye, but half the bytes, for
+# PNG cannot pack the noise of their last bits.
+_STEP = 6
 
 Json = Mapping[str, Any]
 
@@ -182,8 +182,8 @@ def _glance(data: Path, metrics: Mapping[str, Any]) -> Section:
 def _faces(data: Path, quality: Json) -> Section:
     intro = (
         f"The chosen sampler is {quality['sampler']}, at temperature {quality['temperature']:g}. "
-        "Pictures of faces have 64 levels a channel on this page, to keep it small; the "
-        "originals are in data/samples."
+        f"Faces on this page are rounded to multiples of {_STEP} of 255 grey levels, to keep it "
+        "small; the originals are in data/samples."
     )
     folder = data / "samples"
     shown = (_picture(folder / f"{n}.png", text, faces=True) for n, text in texts.SAMPLES.items())
