@@ -380,7 +380,12 @@ class Params(_Group):
                     f"download.images = {self.download.images} leaves a split without images: "
                     "draw at least 6"
                 )
-            check_batch_size(self.train.batch_size, train)
+            try:
+                check_batch_size(self.train.batch_size, train)
+            except ValueError as error:
+                raise ValueError(
+                    f"{error}, or more with a larger download.images, now {self.download.images}"
+                ) from None
         return self
 
 

@@ -33,7 +33,8 @@ def _shards(folder: Path, *, attributes: bool) -> Path:
     for split, count in COUNTS.items():
         images = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
         np.save(folder / f"{split}.npy", images)
-        splits[split] = {"images": count, "shards": [{"file": f"{split}.npy", "images": count}]}
+        shard = {"file": f"{split}.npy", "images": count, "sha256": ""}
+        splits[split] = {"images": count, "shards": [shard]}
         for row in range(count):
             known = ["1" if row % 2 else "-1", "-1" if row % 3 else "1", "0.5"]
             lines.append(",".join([f"{split} {row}.jpg", split, *(known if attributes else [])]))

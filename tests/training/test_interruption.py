@@ -110,6 +110,7 @@ def test_what_is_edited_while_it_trains_makes_it_fail(fresh: Path, edited: str) 
     assert "edited while train ran: DVC would note the new" in errors
 
 
+@pytest.mark.slow
 def test_parameters_of_others_may_be_edited_while_it_trains(
     fresh: Path, expected: dict[str, bytes]
 ) -> None:
@@ -151,6 +152,7 @@ def test_outs_that_cannot_be_written_cost_no_training(
     assert outs_of(fresh) == expected
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_last_state(fresh: Path, expected: dict[str, bytes]) -> None:
     with start_training(fresh) as process:
         wait_for_training(process)
