@@ -215,13 +215,13 @@ def test_an_experiment_elsewhere_runs_the_code_it_was_queued_with(restored: Path
     succeed("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "train.seed=7", cwd=restored)
     source.write_text(original.replace(marker, f'print("LATER CODE"); {marker}'))
     # DVC's queue can hang; a hard limit turns that into a failure.
-    run("dvc", "queue", "start", cwd=restored, timeout=60)
+    run("dvc", "queue", "start", cwd=restored, timeout=150)
     for _ in range(90):
-        status = succeed("dvc", "queue", "status", cwd=restored, timeout=60)
+        status = succeed("dvc", "queue", "status", cwd=restored, timeout=150)
         if "Success" in status or "Failed" in status:
             break
         subprocess.run(["sleep", "1"], check=True)
-    run("dvc", "queue", "stop", cwd=restored, timeout=60)
+    run("dvc", "queue", "stop", cwd=restored, timeout=150)
     logs = run("dvc", "queue", "logs", "queued", cwd=restored, timeout=60).stdout
     assert "Success" in status, status + logs
     assert "QUEUED CODE" in logs
@@ -229,6 +229,7 @@ def test_an_experiment_elsewhere_runs_the_code_it_was_queued_with(restored: Path
     assert "queued" in succeed("dvc", "exp", "list", cwd=restored)
 
 
+@pytest.mark.slow
 def test_a_temporary_experiment_runs_in_its_own_copy(restored: Path) -> None:
     before = (restored / "data/metrics/train.json").read_bytes()
     output = succeed(
@@ -346,7 +347,14 @@ def test_a_wrong_parameter_gets_one_line_and_checkout_brings_all_back(restored: 
     assert succeed("git", "status", "--porcelain", cwd=restored) == ""
 
 
-@pytest.mark.parametrize("stage", STAGES)
+# What each stage writes goes through the same functions, so that three stand for all.
+QUICKLY = ("prepare", "train", "report")
+ALL_STAGES = [
+    stage if stage in QUICKLY else pytest.param(stage, marks=pytest.mark.slow) for stage in STAGES
+]
+
+
+@pytest.mark.parametrize("stage", ALL_STAGES)
 def test_a_full_disk_and_a_place_that_is_no_folder_get_one_line(restored: Path, stage: str) -> None:
     # No file may grow beyond 2 KB: for a program the same as a disk that is full.
     limited = f"ulimit -f 2; PYTHONPATH=src exec {sys.executable} -m stages.{stage}"
