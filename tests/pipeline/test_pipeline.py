@@ -206,6 +206,7 @@ def test_a_change_runs_only_what_depends_on_it(restored: Path) -> None:
     assert ran(output) == set()
 
 
+@pytest.mark.slow
 def test_an_experiment_elsewhere_runs_the_code_it_was_queued_with(restored: Path) -> None:
     marker = 'print(f"A grid of faces after every epoch'
     source = restored / "src/celeba_vae/training/run.py"
