@@ -113,6 +113,23 @@ def write_shards(folder: Path, splits: Mapping[str, np.ndarray]) -> None:
     (folder / "images.csv").write_text("\n".join(index) + "\n")
 
 
+def wait_for_end(process: int, seconds: float = 60) -> None:
+    """Wait until a process that is not a child of this one is gone, or dead and uncollected.
+
+    A killed process closes its files some time before it is gone.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if state == "Z":
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"process {process} still runs after {seconds} s")
+
+
 def slow_square(number: int) -> int:
     """A task of which the later ones may be done first."""
     time.sleep(0.02 * (number % 3))

@@ -17,7 +17,7 @@ from PIL import Image
 
 from celeba_vae.files import sha256_of
 from celeba_vae.shards.read import file_names
-from tests.support import ROOT, make_project, run, set_params, succeed
+from tests.support import ROOT, make_project, run, set_params, succeed, wait_for_end
 
 STAGES = ("download", "prepare", "train", "zpoints", "generate", "attributes", "evaluate", "report")
 COMPUTING = {"train", "zpoints", "generate", "attributes", "evaluate"}
@@ -393,7 +393,7 @@ def test_a_stage_dies_with_the_dvc_that_started_it(restored: Path) -> None:
         (stage,) = children(dvc.pid)
         dvc.kill()
         dvc.stderr.read()  # ends when the stage, which holds the other end, has ended
-    assert not Path(f"/proc/{stage}").exists() or "State:\tZ" in status_of(stage)
+    wait_for_end(stage)
     succeed("git", "checkout", "-q", "--", "params.yaml", cwd=restored)
     # The first retry may find the lock of the dead process, and says so.
     run("dvc", "repro", cwd=restored)
@@ -404,10 +404,6 @@ def test_a_stage_dies_with_the_dvc_that_started_it(restored: Path) -> None:
 def children(parent: int) -> list[int]:
     found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     return [int(child) for child in found]
-
-
-def status_of(process: int) -> str:
-    return Path(f"/proc/{process}/status").read_text()
 
 
 def test_a_stage_that_is_terminated_says_so_by_its_status(restored: Path) -> None:
