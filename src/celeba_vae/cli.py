@@ -232,6 +232,29 @@ def edit(
 
 
 @cli.command()
+@click.argument("runs", nargs=-1, required=True)
+@click.option("--columns", type=click.IntRange(1, 100), default=10, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 2), default=1, show_default=True)
+@out_option("compared.png")
+def compare(runs: tuple[str, ...], columns: int, seed: int, out: Path) -> None:
+    """Show faces of several runs: from N(0, I), and from where their own z-points lie.
+
+    A run is the name of a DVC experiment or a Git revision, whose results are read from DVC's
+    cache, or `workspace`, what lies in data/ now:
+
+    celeba-vae compare workspace my-experiment main
+    """
+    _check_out(out)
+    from tempfile import TemporaryDirectory
+
+    from celeba_vae.latent.comparison import compare_faces, fetch_run
+
+    with TemporaryDirectory() as folder:
+        folders = {run: fetch_run(run, Path(folder) / str(n)) for n, run in enumerate(runs)}
+        _save(out, compare_faces(folders, columns=columns, seed=seed))
+
+
+@cli.command()
 @folder_option("--shards", "data/shards", "Folder of the shards.")
 @out_option("contact_sheet.png")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)

@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,16 @@ def describe_machine(threads: int) -> dict[str, Any]:
 
     Returns:
         "python" and the versions of the packages that compute; "processor", its name;
-        "features", its groups of instructions as NumPy names them; "cores", which change no
-        bits; "threads"; "switches" that `configure_tensorflow` sets or leaves to the user; and
-        "device".
+        "features", its groups of instructions as NumPy names them; "blas", the processors that
+        the linear algebra of NumPy and SciPy is compiled for; "cores", which change no bits;
+        "threads"; "switches" that `configure_tensorflow` sets or leaves to the user; and "device".
     """
-    # NumPy takes a while to load, which the help of the command line need not wait for.
+    # NumPy and SciPy take a while to load, which the help of the command line need not wait for.
     import numpy as np
+    import scipy.linalg  # noqa: F401  (it brings a BLAS of its own)
+    from threadpoolctl import threadpool_info
 
+    libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
     found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
     return {
         "system": f"{platform.system()} {platform.machine()}",
@@ -52,6 +56,7 @@ def describe_machine(threads: int) -> dict[str, Any]:
         "packages": {name: version(name) for name in _PACKAGES},
         "processor": _processor(),
         "features": list(found),
+        "blas": sorted({library.get("architecture", "unknown") for library in libraries}),
         "cores": len(os.sched_getaffinity(0)),
         "threads": threads,
         "switches": {
@@ -68,7 +73,8 @@ def training_machine(threads: int) -> dict[str, Any]:
     """Return the part of `describe_machine` that the bits of the weights may depend on."""
     machine = describe_machine(threads)
     machine["packages"] = {name: machine["packages"][name] for name in _TRAINING_PACKAGES}
-    for changes_no_bits in ("processor", "cores"):
+    # TensorFlow does not use NumPy's and SciPy's linear algebra.
+    for changes_no_bits in ("processor", "cores", "blas"):
         del machine[changes_no_bits]
     return machine
 
@@ -79,7 +85,7 @@ def differences(recorded: dict[str, Any], here: dict[str, Any]) -> list[str]:
     The processor's name and the number of cores are left out: they change no bits, the
     processor's features may.
     """
-    first, second = _flat(recorded), _flat(here)
+    first, second = flatten(recorded), flatten(here)
     return [
         f"{key}: {first.get(key, 'none')}, here {second.get(key, 'none')}"
         for key in {**first, **second}
@@ -123,13 +129,19 @@ def read_machine(path: Path = MACHINE_FILE) -> dict[str, Any]:
     return machine
 
 
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    flat = {}
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested groups as texts by their whole name, such as `packages.numpy`.
+
+    Args:
+        value: groups in groups, a parameter file's or a machine's; lists become one text.
+        prefix: before each name.
+    """
+    flat: dict[str, str] = {}
     for key, item in value.items():
-        if isinstance(item, dict):
-            flat.update(_flat(item, f"{prefix}{key}."))
+        if isinstance(item, Mapping):
+            flat.update(flatten(item, f"{prefix}{key}."))
         else:
-            flat[prefix + key] = " ".join(item) if isinstance(item, list) else str(item)
+            flat[prefix + key] = " ".join(map(str, item)) if isinstance(item, list) else str(item)
     return flat
 
 

@@ -54,6 +54,10 @@ def ran(output: str) -> set[str]:
     return {line.split("'")[1] for line in marked}
 
 
+def model_size(folder: Path) -> int:
+    return int(json.loads((folder / "data/model/architecture.json").read_text())["size"])
+
+
 def metrics(folder: Path, name: str) -> dict[str, Any]:
     return dict(json.loads((folder / f"data/metrics/{name}.json").read_text()))
 
@@ -115,6 +119,29 @@ def test_z_points_belong_to_the_images_of_the_index(project: Path) -> None:
     z = np.load(folder / "validation_z.npy")
     noise = (z - mu) / np.exp(log_var / 2)
     assert 0.5 < noise.std() < 1.6
+
+
+def test_runs_are_compared_out_of_the_cache(project: Path, tmp_path: Path) -> None:
+    pictures = [tmp_path / "one.png", tmp_path / "two.png"]
+    for picture, runs in zip(pictures, (["workspace"], ["HEAD", "workspace"]), strict=True):
+        succeed(
+            "celeba-vae", "compare", *runs, "--columns", "2", "--out", str(picture), cwd=project
+        )
+    one, two = (np.asarray(Image.open(picture)) for picture in pictures)
+    # The same run twice, under two names: below each other the same faces.
+    assert len(two) == 2 * len(one) + 2
+    faces = slice(-2 * model_size(project), None)
+    assert np.array_equal(two[: len(one), faces], one[:, faces])
+    assert np.array_equal(two[len(one) + 2 :, faces], one[:, faces])
+    for runs, reason in (
+        (["no-such-run"], "unknown Git revision"),
+        (["HEAD~1"], "is not in DVC's cache"),
+    ):
+        done = run("celeba-vae", "compare", *runs, "--out", str(tmp_path / "none.png"), cwd=project)
+        assert done.returncode == 1
+        assert reason in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert not (tmp_path / "none.png").exists()
 
 
 def test_grids_show_their_arrays(project: Path) -> None:

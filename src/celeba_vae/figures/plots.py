@@ -26,6 +26,9 @@ from celeba_vae.figures.canvas import (
     headline,
 )
 
+# Times the highest histogram that the expected curve beside it may rise to in a plot.
+_TALLEST = 3
+
 Table = Mapping[str, NDArray[np.float64]]
 
 
@@ -43,7 +46,7 @@ def plot_radius(path: Path, tables: Mapping[str, Table], z_dim: int) -> None:
         panels = figure.subplots(len(tables), 1, squeeze=False).ravel()
         for (cloud, table), axes in zip(tables.items(), panels, strict=True):
             _histograms(axes, table, chi, name="radius", of="chi", label="N(0, I): chi")
-            axes.set(xlabel=f"|{cloud}|", ylabel="density", ylim=(0, None))
+            axes.set(xlabel=f"|{cloud}|", ylabel="density")
             axes.legend()
         headline(figure, f"Distance from the origin, beside N(0, I) in {z_dim} dimensions")
 
@@ -75,7 +78,6 @@ def plot_mahalanobis(path: Path, table: Table, z_dim: int, expected: Mapping[str
             title="Distance of z from the centre, in deviations of the training z-points",
             xlabel="squared Mahalanobis distance",
             ylabel="density",
-            ylim=(0, None),
         )
         figure.legend(loc="outside lower center", ncols=2)
 
@@ -272,4 +274,8 @@ def _histograms(axes: Axes, table: Table, law: Any, *, name: str, of: str, label
             axes.fill_between(places, density, step="mid", color=colour, alpha=0.2)
     # Finer than the bins, which are too wide for the curve where the z-points lie far out.
     fine = np.linspace(places[0], places[-1], CURVE_POINTS)
-    axes.plot(fine, law.pdf(fine), **EXPECTED, label=label)
+    expected = law.pdf(fine)
+    axes.plot(fine, expected, **EXPECTED, label=label)
+    # A thin law beside a wide cloud would press the histograms flat: its peak is cut off then.
+    limit = _TALLEST * max(density.max() for density in splits.values())
+    axes.set_ylim(0, limit if expected.max() > limit else None)

@@ -25,8 +25,8 @@ from celeba_vae.latent.samplers import (
 from celeba_vae.latent.statistics import Floats, Points, mean_and_covariance
 from celeba_vae.params import Sampler
 
-# Numbers of components that are tried; those that leave a component fewer than MIXTURE_SHARE
-# points are not.
+# Numbers of components that are tried, and the fewest points that a component may stand for: one
+# that sits on a single training image would draw copies of it.
 MIXTURE_COMPONENTS = (1, 2, 4, 8, 16, 32)
 MIXTURE_SHARE = 20
 MIXTURE_POINTS = 32_768
@@ -78,8 +78,9 @@ def fit_mixture(
         seed: chooses the points and where the fit begins.
 
     Returns:
-        The mixture, and all that were tried: axes ("own" or "principal"), components,
-        log_likelihood of the validation points (nats per point).
+        The mixture, and all that were tried: axes ("own" or "principal"), components, how many of
+        them were kept because they stand for at least MIXTURE_SHARE points, log_likelihood of the
+        validation points (nats per point).
     """
     points = subsample(z, count=MIXTURE_POINTS, seed=seed)
     held_out = subsample(validation, count=MIXTURE_POINTS, seed=seed)
@@ -102,8 +103,16 @@ def fit_mixture(
                 # What did not converge is judged on held-out points like the rest.
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 mixture.fit(along / scale)
+            _drop_rare(mixture, len(points))
             likelihood = float(mixture.score(held / scale) - np.log(scale).sum())
-            tried.append({"axes": name, "components": components, "log_likelihood": likelihood})
+            tried.append(
+                {
+                    "axes": name,
+                    "components": components,
+                    "kept": len(mixture.weights_),
+                    "log_likelihood": likelihood,
+                }
+            )
             mixtures.append(
                 Mixture(
                     weights=mixture.weights_,
@@ -114,6 +123,14 @@ def fit_mixture(
             )
     likelihoods = [each["log_likelihood"] for each in tried]
     return mixtures[int(np.argmax(likelihoods))], tried
+
+
+def _drop_rare(mixture: GaussianMixture, points: int) -> None:
+    """Drop the components that stand for fewer than MIXTURE_SHARE of the points."""
+    kept = mixture.weights_ >= min(MIXTURE_SHARE / points, 0.5)  # the only one always stays
+    mixture.weights_ = mixture.weights_[kept] / mixture.weights_[kept].sum()
+    for name in ("means_", "covariances_", "precisions_cholesky_"):
+        setattr(mixture, name, getattr(mixture, name)[kept])
 
 
 def fit_samplers(splits: Mapping[str, Points], *, seed: int) -> tuple[Fitted, dict[str, Any]]:

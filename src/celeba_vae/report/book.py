@@ -9,7 +9,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -185,9 +185,9 @@ def _faces(data: Path, quality: Json) -> Section:
         f"Faces on this page are rounded to multiples of {_STEP} of 255 grey levels, to keep it "
         "small; the originals are in data/samples."
     )
-    folder = data / "samples"
-    shown = (_picture(folder / f"{n}.png", text, faces=True) for n, text in texts.SAMPLES.items())
-    parts: list[Picture | Table] = [picture for pictures in shown for picture in pictures]
+    parts: list[Picture | Table] = [
+        *_pictures(data / "samples", texts.SAMPLES, of_faces=texts.SAMPLES)
+    ]
     measured = {k: v for k, v in quality.items() if k not in ("sampler", "temperature")}
     parts.append(_figures("Reconstructions of all validation images", measured))
     return Section("faces", "Faces", intro, parts)
@@ -216,12 +216,9 @@ def _training(data: Path, metrics: Json) -> Section:
 
 
 def _zpoints(data: Path, metrics: Json) -> Section:
-    folder = data / "zpoints/plots"
-    shown = (
-        _picture(folder / f"{name}.png", text, faces=name in ("scales", "cubes"))
-        for name, text in texts.ZPOINTS.items()
-    )
-    parts: list[Picture | Table] = [picture for pictures in shown for picture in pictures]
+    parts: list[Picture | Table] = [
+        *_pictures(data / "zpoints/plots", texts.ZPOINTS, of_faces=("scales", "cubes"))
+    ]
     splits = [metrics[split] for split in _SPLITS]
     rows = [(name, *(_shown(split.get(name)) for split in splits)) for name in splits[0]]
     parts.append(Table("z-points of each split", ("figure", *_SPLITS), rows, _meanings(rows)))
@@ -328,6 +325,14 @@ def _picture(path: Path, text: texts.Text, *, faces: bool = False) -> list[Pictu
         Image.fromarray(levels).save(packed, format="PNG")
         content = packed.getvalue()
     return [_embedded(content, text)]
+
+
+def _pictures(
+    folder: Path, named: Mapping[str, texts.Text], *, of_faces: Container[str]
+) -> Iterator[Picture]:
+    """Give the pictures NAME.png of a folder, those that the run has."""
+    for name, text in named.items():
+        yield from _picture(folder / f"{name}.png", text, faces=name in of_faces)
 
 
 def _plotted(plot: Callable[[Path], None], text: texts.Text) -> Picture:

@@ -23,6 +23,7 @@ import numpy as np
 
 from celeba_vae.errors import UserError
 from celeba_vae.files import atomic_path, check_room, sha256_of, write_text
+from celeba_vae.machine import flatten
 
 IDENTITY_FILE = "identity.json"
 _LOCK_FILE = "lock"
@@ -148,10 +149,10 @@ def differing(root: Path, identity: Mapping[str, Any]) -> list[str]:
         return []
     latest = max(others, key=lambda path: path.stat().st_mtime_ns)
     try:
-        before = _flat(json.loads(latest.read_text(encoding="utf-8")))
+        before = flatten(json.loads(latest.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return []
-    now = _flat(identity)
+    now = flatten(identity)
     return [
         f"{key}: {before.get(key, 'none')}, now {now.get(key, 'none')}"
         for key in {**before, **now}
@@ -204,13 +205,3 @@ def _read(path: Path, *, epoch: int, step: int) -> State:
             if slash:
                 arrays.setdefault(name, []).append(stored[key])
     return State(epoch=epoch, step=step, notes=notes, arrays=arrays)
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            flat.update(_flat(item, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = str(item)
-    return flat
