@@ -192,3 +192,13 @@ def test_a_plot_that_fails_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         plots.plot_dimensions(tmp_path / "dimensions.png", {}, [0])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wide_cloud_is_not_pressed_flat_by_the_law_beside_it(tmp_path: Path) -> None:
+    # 300 times as wide as the shell of N(0, I): drawn to the law's peak it would be a line.
+    lengths = {"train": np.random.default_rng(1).uniform(100, 400, 5000)}
+    plots.plot_radius(tmp_path / "wide.png", {"z": radius_table(lengths, 256)}, 256)
+    with Image.open(tmp_path / "wide.png") as image:
+        pixels = np.asarray(image.convert("RGB"), np.int16)
+    bluish = (pixels[..., 2] - pixels[..., 0] > 30).any(axis=1)
+    assert bluish.sum() > image.height / 8

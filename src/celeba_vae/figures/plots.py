@@ -272,10 +272,12 @@ def _histograms(axes: Axes, table: Table, law: Any, *, name: str, of: str, label
         axes.step(places, density, where="mid", color=colour, label=split)
         if split == "train":
             axes.fill_between(places, density, step="mid", color=colour, alpha=0.2)
-    # Finer than the bins, which are too wide for the curve where the z-points lie far out.
-    fine = np.linspace(places[0], places[-1], CURVE_POINTS)
+    # Finest where the law is: beside a wide cloud it may be thinner than a bin.
+    ends = (places[[0, -1]], law.ppf([1e-6, 1 - 1e-6]))
+    fine = np.sort(np.concatenate([np.linspace(*pair, CURVE_POINTS) for pair in ends]))
     expected = law.pdf(fine)
-    axes.plot(fine, expected, **EXPECTED, label=label)
     # A thin law beside a wide cloud would press the histograms flat: its peak is cut off then.
     limit = _TALLEST * max(density.max() for density in splits.values())
-    axes.set_ylim(0, limit if expected.max() > limit else None)
+    cut = bool(expected.max() > limit)
+    axes.plot(fine, expected, **EXPECTED, label=f"{label} (peak cut off)" if cut else label)
+    axes.set_ylim(0, limit if cut else None)

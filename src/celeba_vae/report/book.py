@@ -27,6 +27,8 @@ from celeba_vae.machine import read_machine
 from celeba_vae.report import texts
 
 _TEMPLATE = "page.html.jinja"
+# The same for every run; README.md says how it was made.
+_CONFINED = Path(__file__).parent / "confined.png"
 _SPLITS = ("train", "validation", "test")
 # What names a place on somebody's disk or network.
 _PLACES = {("download", "path"), ("download", "url"), ("evaluate", "fid")}
@@ -217,7 +219,8 @@ def _training(data: Path, metrics: Json) -> Section:
 
 def _zpoints(data: Path, metrics: Json) -> Section:
     parts: list[Picture | Table] = [
-        *_pictures(data / "zpoints/plots", texts.ZPOINTS, of_faces=("scales", "cubes"))
+        *_picture(_CONFINED, texts.CONFINED),
+        *_pictures(data / "zpoints/plots", texts.ZPOINTS, of_faces=("scales", "cubes")),
     ]
     splits = [metrics[split] for split in _SPLITS]
     rows = [(name, *(_shown(split.get(name)) for split in splits)) for name in splits[0]]

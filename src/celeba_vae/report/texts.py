@@ -70,6 +70,15 @@ KL = Text(
     "decoder ignores. A steep curve says that a few dimensions do the work.",
 )
 
+CONFINED = Text(
+    "What confinement is for, on drawn faces (not of this run)",
+    "Rows of faces of a confined and of a free model, from N(0, I) and from their own z-points",
+    "Two models, both sampled from N(0, I) and from where their own z-points lie. Confined by the "
+    "KL loss (Bernoulli loss, kl_weight 15), both places are one, and N(0, I) draws faces. Hardly "
+    "confined (Gaussian loss with optimal sigma, kl_weight 1), N(0, I) misses the z-points, and "
+    "only their own place gives faces, sharper ones.",
+)
+
 ZPOINTS = {
     "radius": Text(
         "Distance from the origin",
