@@ -273,8 +273,8 @@ def _histograms(axes: Axes, table: Table, law: Any, *, name: str, of: str, label
         if split == "train":
             axes.fill_between(places, density, step="mid", color=colour, alpha=0.2)
     # Finest where the law is: beside a wide cloud it may be thinner than a bin.
-    ends = (places[[0, -1]], law.ppf([1e-6, 1 - 1e-6]))
-    fine = np.sort(np.concatenate([np.linspace(*pair, CURVE_POINTS) for pair in ends]))
+    ranges = ((places[0], places[-1]), (law.ppf(1e-6), law.ppf(1 - 1e-6)))
+    fine = np.sort(np.concatenate([np.linspace(a, b, CURVE_POINTS) for a, b in ranges]))
     expected = law.pdf(fine)
     # A thin law beside a wide cloud would press the histograms flat: its peak is cut off then.
     limit = _TALLEST * max(density.max() for density in splits.values())
