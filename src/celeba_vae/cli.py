@@ -29,6 +29,15 @@ def folder_option(name: str, default: str, description: str) -> Any:
     )
 
 
+_set_param = click.option(
+    "-S",
+    "--set-param",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a parameter for this table, as in `dvc exp run -S model.z_dim=512`.",
+)
+
 model_option = folder_option("--model", "data/model", "Folder of the trained model.")
 
 
@@ -62,14 +71,7 @@ def main() -> None:
 
 
 @cli.command()
-@click.option(
-    "-S",
-    "--set-param",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change a parameter for this table, as in `dvc exp run -S model.z_dim=512`.",
-)
+@_set_param
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def parameters(overrides: tuple[str, ...], as_json: bool) -> None:
     """Check params.yaml and count the model's parameters, layer by layer.
@@ -302,6 +304,53 @@ def machine(record: bool) -> None:
         click.echo(f"differs: {line}")
     if not differing:
         click.echo(f"the same as in {MACHINE_FILE}: the same bytes can be expected")
+
+
+@cli.command()
+@_set_param
+@click.option(
+    "--sweep",
+    is_flag=True,
+    help="Measure the extra Dense layer, z_dim, levels, strides, batch sizes and what saves "
+    "memory as well, each twice: about 15 minutes on 2 cores.",
+)
+@click.option(
+    "--memory",
+    "limits",
+    multiple=True,
+    type=click.FloatRange(0.1, 10_000),
+    default=(2, 4, 8, 24),
+    show_default=True,
+    help="Gigabytes for which to find the largest batch; may be given several times.",
+)
+@click.option("--steps", type=click.IntRange(1, 1000), default=8, show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data/results"),
+    show_default=True,
+    help="Folder for profile.md and profile.png.",
+)
+def profile(
+    overrides: tuple[str, ...], sweep: bool, limits: tuple[float, ...], steps: int, out: Path
+) -> None:
+    """Say what a step of training takes in memory and time, and the largest batch that fits.
+
+    Counts bytes from the shapes, and measures steps on random images, each configuration in a
+    process of its own. Nothing is trained or kept.
+    """
+    from celeba_vae.machine import available_bytes, describe_machine
+    from celeba_vae.profiling.cases import BATCHES, current_cases, sweep_cases
+    from celeba_vae.profiling.page import write_profile
+    from celeba_vae.profiling.run import largest_batches, measure_cases
+
+    cases = sweep_cases(overrides) if sweep else current_cases(overrides)
+    rows = measure_cases(cases, steps=steps, rounds=2 if sweep else 1)
+    sizes = [row for row in rows if row.case.group == BATCHES] if sweep else rows
+    fits = largest_batches(sizes, [1e9 * limit for limit in limits], free=available_bytes())
+    here = describe_machine(cases[0].params.threads)
+    words = f"{here['processor']}, {here['cores']} processors, {here['device']}"
+    click.echo(f"wrote {write_profile(out, rows, fits, machine=words)}")
 
 
 @cli.command()
