@@ -87,7 +87,7 @@ def differences(recorded: dict[str, Any], here: dict[str, Any]) -> list[str]:
     """
     first, second = flatten(recorded), flatten(here)
     return [
-        f"{key}: {first.get(key, 'none')}, here {second.get(key, 'none')}"
+        f"{key}: {_text(first.get(key, 'none'))}, here {_text(second.get(key, 'none'))}"
         for key in {**first, **second}
         if key not in ("processor", "cores") and first.get(key) != second.get(key)
     ]
@@ -129,20 +129,19 @@ def read_machine(path: Path = MACHINE_FILE) -> dict[str, Any]:
     return machine
 
 
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested groups as texts by their whole name, such as `packages.numpy`.
-
-    Args:
-        value: groups in groups, a parameter file's or a machine's; lists become one text.
-        prefix: before each name.
-    """
-    flat: dict[str, str] = {}
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return what nested mappings hold by the whole name of each, such as `packages.numpy`."""
+    flat: dict[str, Any] = {}
     for key, item in value.items():
         if isinstance(item, Mapping):
             flat.update(flatten(item, f"{prefix}{key}."))
         else:
-            flat[prefix + key] = " ".join(map(str, item)) if isinstance(item, list) else str(item)
+            flat[prefix + key] = item
     return flat
+
+
+def _text(value: Any) -> str:
+    return " ".join(value) if isinstance(value, list) else str(value)
 
 
 def available_bytes() -> int:

@@ -23,7 +23,7 @@ from PIL import Image
 from celeba_vae.errors import UserError
 from celeba_vae.figures.curves import plot_kl_by_epoch, plot_losses
 from celeba_vae.files import sha256_of, write_text
-from celeba_vae.machine import read_machine
+from celeba_vae.machine import flatten, read_machine
 from celeba_vae.report import texts
 
 _TEMPLATE = "page.html.jinja"
@@ -304,7 +304,7 @@ def _provenance(data: Path, groups: Json, code: Sequence[Path]) -> Section:
         Table(
             "The machine recorded in data/machine.json",
             ("what", "value"),
-            list(_flat(read_machine(data / "machine.json"))),
+            _shown_rows(read_machine(data / "machine.json")),
             note="It made the results of dvc.lock as committed; `celeba-vae machine` says in what "
             "yours differs.",
         ),
@@ -352,7 +352,7 @@ def _embedded(content: bytes, text: texts.Text) -> Picture:
 
 
 def _figures(title: str, figures: Json) -> Table:
-    rows = list(_flat(figures))
+    rows = _shown_rows(figures)
     return Table(title, ("figure", "value"), rows, _meanings(rows))
 
 
@@ -394,15 +394,11 @@ def _parameter_rows(groups: Json) -> list[tuple[str, str]]:
         else value
         for group, value in groups.items()
     }
-    return [(key, value) for key, value in _flat(named, exact=True)]
+    return [(key, _exact(value)) for key, value in flatten(named).items()]
 
 
-def _flat(value: Json, prefix: str = "", *, exact: bool = False) -> Iterator[tuple[str, str]]:
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            yield from _flat(item, f"{prefix}{key}.", exact=exact)
-        else:
-            yield f"{prefix}{key}", _exact(item) if exact else _shown(item)
+def _shown_rows(figures: Json) -> list[tuple[str, str]]:
+    return [(name, _shown(value)) for name, value in flatten(figures).items()]
 
 
 def _exact(value: Any) -> str:
