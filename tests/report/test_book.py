@@ -129,8 +129,9 @@ def change(path: Path, **values: Any) -> None:
 def test_every_picture_is_inside_and_has_words(data: Path) -> None:
     page = report(data)
     pictures = page.all("img")
-    # All but the Gaussian's faces, which the overview shows, and two plots of the training.
-    assert len(pictures) == 10 + 2 == len(page.all("figcaption"))
+    # All but the Gaussian's faces, which the overview shows, two plots of the training, and the
+    # picture that every report has.
+    assert len(pictures) == 10 + 2 + 1 == len(page.all("figcaption"))
     for picture in pictures:
         assert len(picture["alt"]) > 20
         kind, _, content = picture["src"].partition(",")
@@ -203,7 +204,7 @@ def test_what_a_plain_autoencoder_lacks_is_left_out(data: Path) -> None:
     assert "A plain autoencoder with 2 dimensions" in page.text
     for absent in ("KL loss, validation", "val_kl", "Likelihood", "bits for a value"):
         assert absent not in page.text
-    assert len(page.all("img")) == 11
+    assert len(page.all("img")) == 12
 
 
 def test_own_images_without_attributes_have_no_section_on_them(data: Path) -> None:

@@ -219,7 +219,7 @@ def _training(data: Path, metrics: Json) -> Section:
 
 def _zpoints(data: Path, metrics: Json) -> Section:
     parts: list[Picture | Table] = [
-        *_picture(_CONFINED, texts.CONFINED),
+        *_picture(_CONFINED, texts.CONFINED, faces=True),
         *_pictures(data / "zpoints/plots", texts.ZPOINTS, of_faces=("scales", "cubes")),
     ]
     splits = [metrics[split] for split in _SPLITS]
