@@ -140,10 +140,13 @@ def free_port() -> int:
 
 
 def objects_in(store: Path) -> set[str]:
-    """The names of all objects, each of which must be the md5 of its content."""
+    """The names of all objects, each of which must be the md5 of its content.
+
+    What is only half there has a name with a dot in front, and is no object.
+    """
     found = set()
     for path in store.rglob("*"):
-        if path.is_file():
+        if path.is_file() and not path.name.startswith("."):
             md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
             name = path.parent.name + path.name
             assert name.removesuffix(".dir") == md5, f"{path} holds something else"

@@ -4,8 +4,10 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -123,6 +125,10 @@ def test_wrong_credentials_bring_nothing_in_and_nothing_out(
         assert server.refusal in done.stderr
 
 
+def test_the_readme_names_all_stages_that_can_be_pulled() -> None:
+    assert f"\n    dvc pull {' '.join(SHARED)}\n" in (ROOT / "README.md").read_text()
+
+
 def remove(path: Path) -> None:
     path.unlink()
 
@@ -206,26 +212,43 @@ def nothing_to_do(project: Path) -> bool:
 
 @pytest.mark.slow
 def test_a_push_goes_on_after_the_server_died_in_it(
-    server: Server, reproduced: Path, tmp_path: Path
+    sharing: Path, server: Server, tmp_path: Path
 ) -> None:
-    sharing = with_remote(reproduced, server, tmp_path / "sharing")
+    # One file is so large that the server dies while it takes just that.
+    content = np.random.default_rng(0).bytes(200_000_000)
+    (sharing / "data/large").write_bytes(content)
+    succeed("dvc", "add", "data/large", cwd=sharing)
+    succeed("git", "add", "-A", cwd=sharing)
+    succeed("git", "commit", "-qm", "large", cwd=sharing)
     clone = clone_of(sharing, tmp_path / "clone")
     with (
         running(server) as process,
-        subprocess.Popen(
-            ["dvc", "push", "--jobs", "1"], cwd=sharing, stderr=subprocess.PIPE, text=True
-        ) as push,
+        subprocess.Popen(["dvc", "push"], cwd=sharing, stderr=subprocess.PIPE, text=True) as push,
     ):
-        while push.poll() is None and not any(p.is_file() for p in server.objects.rglob("*")):
-            time.sleep(0.001)
+        while push.poll() is None and sum(sizes(server.objects)) < 10_000_000:
+            time.sleep(0.005)
         kill(process)
         _, errors = push.communicate(timeout=240)
     assert push.returncode != 0
-    assert "ERROR: " in errors
+    assert "ERROR: failed to push data to the cloud" in errors
+    assert 10_000_000 < sum(sizes(server.objects)) < 200_000_000
+    objects_in(server.objects)
+
     with running(server):
-        done = run("dvc", "pull", *SHARED, cwd=clone)
+        done = run("dvc", "pull", "prepare", "data/large.dvc", cwd=clone)
         assert done.returncode != 0
         assert "ERROR: failed to pull data from the cloud" in done.stderr
+        assert not (clone / "data/large").exists()
         succeed("dvc", "push", cwd=sharing)
-        succeed("dvc", "pull", *SHARED, cwd=clone)
+        succeed("dvc", "pull", "prepare", "data/large.dvc", cwd=clone)
+    assert (clone / "data/large").read_bytes() == content
     assert results(clone) == results(sharing)
+
+
+def sizes(folder: Path) -> list[int]:
+    """The sizes of all files, also of unfinished ones, which a server may just rename."""
+    found = []
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            found.append(path.stat().st_size if path.is_file() else 0)
+    return found
