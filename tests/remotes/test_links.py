@@ -11,6 +11,7 @@ from tests.support import run, succeed
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the first one waits until the project is reproduced
 @pytest.mark.parametrize("kind", ["hardlink", "symlink"])
 def test_stages_run_on_links_and_leave_the_cache_whole(
     reproduced: Path, tmp_path: Path, kind: str
@@ -22,7 +23,7 @@ def test_stages_run_on_links_and_leave_the_cache_whole(
     assert not unlinked(project, kind)
     cached = objects_in(project / ".dvc/cache/files/md5")
 
-    succeed("dvc", "repro", "--force", cwd=project, timeout=280)
+    succeed("dvc", "repro", "--force", cwd=project, timeout=600)
     assert not unlinked(project, kind)
     assert objects_in(project / ".dvc/cache/files/md5") == cached
     assert succeed("git", "status", "--porcelain", cwd=project) == ""

@@ -196,6 +196,7 @@ def test_what_the_server_lost_or_spoilt_is_not_accepted(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the first one waits until the project is reproduced
 def test_a_whole_run_and_an_experiment_travel(
     server: Server, reproduced: Path, tmp_path: Path
 ) -> None:
