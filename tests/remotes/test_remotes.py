@@ -204,7 +204,8 @@ def test_a_whole_run_and_an_experiment_travel(
     hub = tmp_path / "hub.git"
     succeed("git", "clone", "-q", "--bare", str(sharing), str(hub), cwd=tmp_path)
     succeed("git", "remote", "add", "origin", str(hub), cwd=sharing)
-    clone = clone_of(hub, tmp_path / "clone")
+    clone = tmp_path / "clone"
+    succeed("git", "clone", "-q", str(hub), str(clone), cwd=tmp_path)
     identify(clone, server.credentials)
     with running(server):
         succeed("dvc", "push", cwd=sharing)
