@@ -1,0 +1,41 @@
+"""Projects with results, and a home of their own for what DVC, git and SSH look up there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import make_project, succeed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home without settings, keys and credentials."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK"):
+            patch.delenv(name, raising=False)
+        patch.setenv("HOME", str(folder))
+        patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "dvc"))
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny project with faces and shards, committed."""
+    return _reproduced(tmp_path_factory.mktemp("prepared"), "prepare")
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny project with all results, committed."""
+    return _reproduced(tmp_path_factory.mktemp("reproduced"))
+
+
+def _reproduced(folder: Path, *targets: str) -> Path:
+    project = make_project(folder)
+    succeed("dvc", "repro", *targets, cwd=project)
+    succeed("git", "add", "-A", cwd=project)
+    succeed("git", "commit", "-qm", "reproduced", cwd=project)
+    return project
