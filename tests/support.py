@@ -12,30 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from celeba_vae.files import sha256_of
+from celeba_vae.gate.tiny import TINY, set_params
 
 ROOT = Path(__file__).resolve().parent.parent
-
-TINY = (
-    "download.images=48",
-    "prepare.size=32",
-    "prepare.shard_images=16",
-    "model.filters=[4, 8]",
-    "model.strides=[2, 2]",
-    "model.z_dim=6",
-    "train.epochs=2",
-    "train.batch_size=16",
-    "generate.rows=2",
-    "generate.columns=3",
-    "generate.walks=2",
-    "generate.walk_steps=3",
-    "attributes.min_images=1",
-    "attributes.rows=2",
-    "attributes.columns=3",
-    "evaluate.neighbours=2",
-    "evaluate.quick.likelihood_images=3",
-    "evaluate.quick.importance_samples=4",
-    "run.workers=2",
-)
 
 
 def run(
@@ -82,13 +61,6 @@ def make_project(folder: Path) -> Path:
     succeed("git", "add", "-A", cwd=folder)
     succeed("git", "commit", "-qm", "tiny", cwd=folder)
     return folder
-
-
-def set_params(project: Path, *overrides: str) -> None:
-    """Change params.yaml as `dvc exp run -S` does, with DVC's own function."""
-    from dvc.utils.hydra import apply_overrides
-
-    apply_overrides(project / "params.yaml", list(overrides))
 
 
 def write_shards(folder: Path, splits: Mapping[str, np.ndarray]) -> None:
