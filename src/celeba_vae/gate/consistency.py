@@ -28,7 +28,8 @@ README_LINES = (
     "MSE {generate[mse_mean]:.4f} |",
     r"| \|z\| | {zpoints[validation][z_radius_mean]:.2f} ± "
     "{zpoints[validation][z_radius_std]:.2f}; "
-    "points of N(0, I) in {zpoints[validation][z_dim]} dimensions: {zpoints[validation][chi_mean]:.2f} ± {zpoints[validation][chi_std]:.2f} |",
+    "points of N(0, I) in {zpoints[validation][z_dim]} dimensions: "
+    "{zpoints[validation][chi_mean]:.2f} ± {zpoints[validation][chi_std]:.2f} |",
     "| deviation of z in a dimension, on average | {zpoints[validation][std_z_mean]:.3f} |",
 )
 

@@ -25,19 +25,19 @@ os.execv(sys.executable, [sys.executable, "-m", "dvc", "repro", "--force"])
 
 
 def committed_state(project: Path) -> str:
-    """Return the commit that the project stands at, as `git log --oneline` shows it.
+    """Return the short name of the commit that the project stands at.
 
     Raises:
         UserError: it is no git repository, or files that git follows were changed: what is
             reproduced is what is committed, and would not be what the user looks at.
     """
-    commit = _git(project, "log", "-1", "--format=%h (%s)")
+    commit = _git(project, "rev-parse", "--short", "HEAD")
     changed = _git(project, "status", "--porcelain", "--untracked-files=no").splitlines()
     if changed:
         names = ", ".join(line[3:] for line in changed[:3]) + (", ..." if changed[3:] else "")
         raise UserError(
-            f"{len(changed)} files were changed since commit {commit}: {names}; what is verified "
-            "is what is committed: commit them, or put them aside with `git stash`"
+            f"not committed: {names}; what is verified is the last commit: commit them, or put "
+            "them aside with `git stash`"
         )
     return commit
 
