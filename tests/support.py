@@ -45,22 +45,32 @@ def own_environment(project: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(project / "src")}
 
 
-def make_project(folder: Path) -> Path:
-    """Copy the project as it stands, without results, with tiny parameters, into a git repo."""
+def copy_project(folder: Path) -> Path:
+    """Copy the project as it stands, without data, into a git repository without a commit."""
     listed = succeed("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines()
-    for name in listed:
-        source = ROOT / name
-        if name == "dvc.lock" or name.startswith("data/metrics/") or not source.is_file():
-            continue
+    for name in filter(lambda name: (ROOT / name).is_file(), listed):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, folder / name)
+        shutil.copy2(ROOT / name, folder / name)
     succeed("git", "init", "-q", "-b", "main", cwd=folder)
     succeed("git", "config", "user.email", "test@example.org", cwd=folder)
     succeed("git", "config", "user.name", "test", cwd=folder)
-    set_params(folder, *TINY)
-    succeed("git", "add", "-A", cwd=folder)
-    succeed("git", "commit", "-qm", "tiny", cwd=folder)
     return folder
+
+
+def make_project(folder: Path) -> Path:
+    """Copy the project as it stands, without results, with tiny parameters, and commit it."""
+    copy_project(folder)
+    shutil.rmtree(folder / "data/metrics")
+    (folder / "dvc.lock").unlink()
+    set_params(folder, *TINY)
+    commit(folder, "tiny")
+    return folder
+
+
+def commit(project: Path, message: str) -> None:
+    """Commit all that is changed in a project."""
+    succeed("git", "add", "-A", cwd=project)
+    succeed("git", "commit", "-qm", message, cwd=project)
 
 
 def write_shards(folder: Path, splits: Mapping[str, np.ndarray]) -> None:

@@ -18,7 +18,7 @@ from celeba_vae.files import sha256_of
 from celeba_vae.gate.consistency import imported_code
 from celeba_vae.gate.tiny import set_params
 from celeba_vae.shards.read import file_names
-from tests.support import ROOT, make_project, run, succeed, wait_for_end
+from tests.support import ROOT, commit, make_project, run, succeed, wait_for_end
 
 STAGES = ("download", "prepare", "train", "zpoints", "generate", "attributes", "evaluate", "report")
 COMPUTING = {"train", "zpoints", "generate", "attributes", "evaluate"}
@@ -33,11 +33,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     succeed("dvc", "repro", cwd=folder)
     commit(folder, "reproduced")
     return folder
-
-
-def commit(project: Path, message: str) -> None:
-    succeed("git", "add", "-A", cwd=project)
-    succeed("git", "commit", "-qm", message, cwd=project)
 
 
 @pytest.fixture

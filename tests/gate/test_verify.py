@@ -1,0 +1,178 @@
+"""The gate with runs, on the first three stages with tiny parameters; with faults planted."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from celeba_vae.errors import UserError
+from celeba_vae.files import write_json
+from celeba_vae.gate.reproduce import committed_state
+from celeba_vae.gate.verify import verify, verify_quickly
+from celeba_vae.machine import MACHINE_FILE, describe_machine
+from tests.support import commit, make_project, own_environment, run, succeed
+
+THREADS = 2
+
+
+@pytest.fixture(scope="module")
+def unmade(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of three stages, for this machine, committed without a lock."""
+    folder = make_project(tmp_path_factory.mktemp("gate") / "project")
+    stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
+    short = {name: stages[name] for name in ("download", "prepare", "train")}
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": short}))
+    write_json(folder / MACHINE_FILE, describe_machine(THREADS))
+    commit(folder, "short")
+    return folder
+
+
+@pytest.fixture
+def project(unmade: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy to plant faults in; what the gate keeps of a failure lies in `tmp_path / "kept"`."""
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "kept"))
+    shutil.copytree(unmade, tmp_path / "project")
+    return tmp_path / "project"
+
+
+def reproduce_and_commit(project: Path) -> None:
+    succeed("dvc", "repro", cwd=project)
+    commit(project, "reproduced")
+
+
+def plant(project: Path, file: str, old: str, new: str) -> None:
+    text = (project / file).read_text()
+    assert old in text
+    (project / file).write_text(text.replace(old, new, 1))
+    commit(project, "fault")
+
+
+def kept(project: Path) -> list[Path]:
+    return list((project.parent / "kept").glob("celeba-vae-verify-*"))
+
+
+def test_what_is_not_committed_is_not_verified(project: Path) -> None:
+    assert committed_state(project) in succeed("git", "log", "-1", "--format=%H", cwd=project)
+    (project / "untracked.txt").touch()
+    committed_state(project)
+    (project / "params.yaml").write_text("")
+    with pytest.raises(UserError, match=r"^not committed: params.yaml; what is verified is"):
+        committed_state(project)
+    with pytest.raises(UserError, match="^git rev-parse in .*: fatal: not a git repository"):
+        committed_state(project.parent)
+
+
+@pytest.mark.slow
+def test_the_committed_run_is_proven_and_nothing_is_left(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reproduce_and_commit(project)
+    # What a user's environment may hold must not lead it elsewhere.
+    monkeypatch.setenv("CELEBA_VAE_SCRATCH", str(project / "data/scratch"))
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    text = verify(project, describe_machine(THREADS))
+    assert "the kind of machine that made dvc.lock: every byte must be the same" in text
+    assert text.endswith("Reproduced: 4 of 4 comparisons hold.")
+    assert kept(project) == []
+    assert succeed("git", "status", "--porcelain", cwd=project) == ""
+
+
+@pytest.mark.slow
+def test_a_byte_flipped_in_a_cached_shard_is_found_in_what_was_made_of_it(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A disk that rots: the shard and DVC's copy of it are one file, whose time stays as it was.
+    succeed("dvc", "config", "cache.type", "hardlink", cwd=project)
+    reproduce_and_commit(project)
+    shard = next((project / "data/shards").glob("train-*.npy"))
+    content, times = bytearray(shard.read_bytes()), shard.stat()
+    content[-100] ^= 255
+    shard.chmod(0o644)
+    shard.write_bytes(content)
+    os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))
+    shard.chmod(times.st_mode)
+    # `train` itself compares shards with their manifest; this one is made to trust them.
+    done = run("dvc", "repro", "--force", "--single-item", "train", cwd=project)
+    assert "the shard is damaged" in done.stderr
+    plant(project, "src/celeba_vae/training/run.py", "if sha256_of(path) != sha256:", "if False:")
+    reproduce_and_commit(project)
+    assert "up to date" in succeed("dvc", "status", cwd=project)
+    with pytest.raises(UserError, match=r"^not reproduced: data/model, data/metrics/train.json"):
+        verify(project, describe_machine(THREADS))
+    table = capsys.readouterr().out
+    assert "| yes    | data/shards" in table
+    assert "vae.weights.h5 (by up to " in table
+    (folder,) = kept(project)
+    assert (folder / "first/dvc.lock").exists()
+
+
+@pytest.mark.slow
+def test_workers_whose_results_come_in_any_order_are_found(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shuffled = "pending.pop() if os.urandom(1)[0] % 2 else pending.popleft()"
+    plant(project, "src/celeba_vae/pool.py", "pending.popleft()", shuffled)
+    reproduce_and_commit(project)
+    with pytest.raises(UserError, match=r"^not reproduced: data/raw, data/shards, data/model"):
+        verify(project, describe_machine(THREADS))
+    assert "img_align_celeba.zip" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_clock_in_a_metric_is_found_by_the_quick_gate(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plant(
+        project,
+        "src/celeba_vae/training/run.py",
+        '"epochs": ',
+        '"seconds": __import__("time").monotonic(), "epochs": ',
+    )
+    with pytest.raises(UserError, match=r"^not reproduced: data/metrics/train.json; what was made"):
+        verify_quickly(project)
+    assert "| yes    | data/model" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_threads_that_follow_the_processors_are_found_by_the_quick_gate(project: Path) -> None:
+    plant(
+        project,
+        "src/celeba_vae/training/determinism.py",
+        "set_intra_op_parallelism_threads(threads)",
+        "set_intra_op_parallelism_threads(len(os.sched_getaffinity(0)))",
+    )
+    with pytest.raises(UserError, match="^not reproduced: data/model"):
+        verify_quickly(project)
+
+
+@pytest.mark.slow
+def test_another_kind_of_machine_is_held_to_itself_and_to_the_figures(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reproduce_and_commit(project)
+    # Not pretended: oneDNN then computes with fewer instructions.
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    here = describe_machine(THREADS)
+    text = verify(project, here)
+    assert "another kind of machine than made dvc.lock (switches.onednn_max_cpu_isa: all," in text
+    assert "| yes    | data/shards             | the bytes of dvc.lock" in text
+    assert "| -      | data/model              | reported: bytes of dvc.lock" in text
+    assert "vae.weights.h5 (by up to " in text
+    assert "figures agree; farthest" in text
+
+
+@pytest.mark.slow
+def test_a_stage_that_fails_is_named_and_a_killed_gate_leaves_no_process(project: Path) -> None:
+    plant(project, "params.yaml", "  batch_size: 16", "  batch_size: 999")
+    done = run(
+        "python",
+        "-c",
+        "from pathlib import Path; from celeba_vae.gate.verify import verify; verify(Path(), {})",
+        cwd=project,
+        env=own_environment(project),
+    )
+    assert "batch_size" in done.stderr
+    assert "reproduction: dvc repro ended with status 255" in done.stderr
