@@ -125,7 +125,10 @@ def _flat(changed: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     for group in changed:
         for name, state in group.items():
             # {"params.yaml": {"train.epochs": "modified"}}, but {"src/file.py": "modified"}
-            yield from state.items() if isinstance(state, dict) else [(name, state)]
+            if isinstance(state, dict):
+                yield from ((f"parameter {key}", how) for key, how in state.items())
+            else:
+                yield name, state
 
 
 def check_dependencies(root: Path) -> list[str]:
