@@ -112,6 +112,12 @@ def wait_for_end(process: int, seconds: float = 60) -> None:
     raise AssertionError(f"process {process} still runs after {seconds} s")
 
 
+def children(parent: int) -> list[int]:
+    """Return the processes that a process has started."""
+    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(child) for child in found]
+
+
 def slow_square(number: int) -> int:
     """A task of which the later ones may be done first."""
     time.sleep(0.02 * (number % 3))

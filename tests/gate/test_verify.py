@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,10 @@ import yaml
 
 from celeba_vae.errors import UserError
 from celeba_vae.files import write_json
-from celeba_vae.gate.reproduce import committed_state
+from celeba_vae.gate.reproduce import clone, committed_state
 from celeba_vae.gate.verify import verify, verify_quickly
 from celeba_vae.machine import MACHINE_FILE, describe_machine
-from tests.support import commit, make_project, run, succeed
+from tests.support import children, commit, make_project, run, succeed, wait_for_end
 
 THREADS = 2
 
@@ -168,8 +170,39 @@ def test_another_kind_of_machine_is_held_to_itself_and_to_the_figures(
 @pytest.mark.slow
 def test_a_stage_that_fails_is_named(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     plant(project, "params.yaml", "  batch_size: 16", "  batch_size: 999")
-    with pytest.raises(
-        UserError, match=r"^reproduction: dvc repro ended with status 255 in .*first"
-    ):
+    with pytest.raises(UserError, match=r"^reproduction: dvc repro ended with status 255 in .*"):
         verify(project, describe_machine(THREADS))
     assert "train.batch_size = 999" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_killed_gate_leaves_no_process(project: Path) -> None:
+    code = (
+        "from pathlib import Path; from celeba_vae.gate.verify import verify_quickly\n"
+        "verify_quickly(Path())"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=project, stderr=subprocess.PIPE, text=True
+    ) as gate:
+        assert gate.stderr is not None
+        for line in gate.stderr:
+            if line == "first time: train\n":
+                break
+        (dvc,) = children(gate.pid)
+        (stage,) = children(dvc)
+        gate.kill()
+        gate.stderr.read()  # ends when no process holds its other end
+    for process in (dvc, stage):
+        wait_for_end(process)
+
+
+def test_a_shallow_checkout_without_a_branch_can_be_cloned(project: Path, tmp_path: Path) -> None:
+    # As CI makes it, for a merge that is on no branch.
+    shallow = tmp_path / "shallow"
+    commit_id = succeed("git", "rev-parse", "HEAD", cwd=project).strip()
+    succeed("git", "init", "-q", str(shallow), cwd=tmp_path)
+    succeed("git", "fetch", "-q", "--depth=1", f"file://{project}", commit_id, cwd=shallow)
+    succeed("git", "checkout", "-q", "--detach", commit_id, cwd=shallow)
+    clone(shallow, tmp_path / "clone")
+    assert committed_state(tmp_path / "clone") == committed_state(project)
+    assert (tmp_path / "clone/dvc.yaml").exists()

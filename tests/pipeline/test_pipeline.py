@@ -18,7 +18,7 @@ from celeba_vae.files import sha256_of
 from celeba_vae.gate.consistency import imported_code
 from celeba_vae.gate.tiny import set_params
 from celeba_vae.shards.read import file_names
-from tests.support import ROOT, commit, make_project, run, succeed, wait_for_end
+from tests.support import ROOT, children, commit, make_project, run, succeed, wait_for_end
 
 STAGES = ("download", "prepare", "train", "zpoints", "generate", "attributes", "evaluate", "report")
 COMPUTING = {"train", "zpoints", "generate", "attributes", "evaluate"}
@@ -366,11 +366,6 @@ def test_a_stage_dies_with_the_dvc_that_started_it(restored: Path) -> None:
     run("dvc", "repro", cwd=restored)
     assert ran(succeed("dvc", "repro", cwd=restored)) == set()
     assert succeed("git", "status", "--porcelain", cwd=restored) == ""
-
-
-def children(parent: int) -> list[int]:
-    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return [int(child) for child in found]
 
 
 def test_a_stage_that_is_terminated_says_so_by_its_status(restored: Path) -> None:
