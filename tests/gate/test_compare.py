@@ -68,6 +68,22 @@ def test_differing_files_are_named_with_how_far_they_are(folder: Path, tmp_path:
     assert same_bytes("data/out", first, second, rule="seen", judged=False).passed is None
 
 
+def test_differing_figures_are_named(tmp_path: Path) -> None:
+    texts = [
+        {"val": {"loss": loss, "kl": 2.5}, "images": 4, "seconds": seconds}
+        for loss, seconds in ((1.5, 10), (1.25, 20))
+    ]
+    caches = (tmp_path / "one", tmp_path / "other")
+    first, second = (
+        Run({"data/metrics/train.json": store(cache, json.dumps(text).encode())}, cache)
+        for cache, text in zip(caches, texts, strict=True)
+    )
+    row = same_bytes("data/metrics/train.json", first, second, rule="equal")
+    assert row.result == (
+        "1 of 1 files differ: train.json (val.loss 1.5, here 1.25; seconds 10, here 20)"
+    )
+
+
 def test_weights_are_compared_by_their_numbers(folder: Path, tmp_path: Path) -> None:
     for name in ("grid.png", "mu.npy", "fit.npz", "notes.txt"):
         (folder / name).unlink()

@@ -136,7 +136,9 @@ def test_a_clock_in_a_metric_is_found_by_the_quick_gate(
     )
     with pytest.raises(UserError, match=r"^not reproduced: data/metrics/train.json; what was made"):
         verify_quickly(project)
-    assert "| yes    | data/model" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "| yes    | data/model" in table
+    assert "1 of 1 files differ: train.json (seconds " in table
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,33 +50,35 @@ def same_bytes(name: str, wanted: Run, got: Run, *, rule: str, judged: bool = Tr
     first, second = wanted.outs.get(name), got.outs.get(name)
     if first == second:
         return Row(name, rule, "same", passed=True)
-    return Row(name, rule, _differences(first, second, wanted, got), False if judged else None)
+    return Row(
+        name, rule, _differences(name, first, second, wanted, got), False if judged else None
+    )
 
 
-def _differences(first: str | None, second: str | None, wanted: Run, got: Run) -> str:
+def _differences(name: str, first: str | None, second: str | None, wanted: Run, got: Run) -> str:
     if first is None or second is None:
         return "made by one of the runs only"
-    before, after = _files(first, wanted.cache), _files(second, got.cache)
+    before, after = _files(name, first, wanted.cache), _files(name, second, got.cache)
     if not before:
         return "other bytes (the wanted files are not in DVC's cache here: it cannot say which)"
-    names = [name for name in sorted({**before, **after}) if before.get(name) != after.get(name)]
+    files = [file for file in sorted({**before, **after}) if before.get(file) != after.get(file)]
     shown = []
-    for name in names[:4]:
-        if name not in before or name not in after:
-            shown.append(f"{name} ({'new' if name in after else 'missing'})")
+    for file in files[:4]:
+        if file not in before or file not in after:
+            shown.append(f"{file} ({'new' if file in after else 'missing'})")
             continue
         how = describe_difference(
-            _object(wanted.cache, before[name]), _object(got.cache, after[name]), Path(name).suffix
+            _object(wanted.cache, before[file]), _object(got.cache, after[file]), Path(file).suffix
         )
-        shown.append(" ".join(filter(None, (name, how))))
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return f"{len(names)} of {len({**before, **after})} files differ: {', '.join(shown)}{more}"
+        shown.append(" ".join(filter(None, (file, how))))
+    more = f" and {len(files) - 4} more" if len(files) > 4 else ""
+    return f"{len(files)} of {len({**before, **after})} files differ: {', '.join(shown)}{more}"
 
 
-def _files(md5: str, cache: Path) -> dict[str, str]:
+def _files(name: str, md5: str, cache: Path) -> dict[str, str]:
     """Return the md5 of every file of an out by its name; nothing where the list is not at hand."""
     if not md5.endswith(".dir"):
-        return {"its content": md5}
+        return {Path(name).name: md5}
     listing = _object(cache, md5)
     if not listing:
         return {}
@@ -93,7 +96,7 @@ def _object(cache: Path, md5: str) -> Path | None:
 
 
 def describe_difference(first: Path | None, second: Path | None, suffix: str) -> str:
-    """Return how far two files are from each other: pictures by pixels, arrays by numbers.
+    """Return how far two files are from each other: pixels, numbers, or which figures.
 
     Empty for other kinds of files, and where one of the two is not at hand.
 
@@ -102,8 +105,10 @@ def describe_difference(first: Path | None, second: Path | None, suffix: str) ->
         second: the other.
         suffix: what the names of both end in, such as ".png".
     """
-    if not first or not second or suffix not in (".png", ".npy", ".npz", ".h5"):
+    if not first or not second or suffix not in (".json", ".png", ".npy", ".npz", ".h5"):
         return ""
+    if suffix == ".json":
+        return _differing_figures(json.loads(first.read_bytes()), json.loads(second.read_bytes()))
     one, other = _arrays(first, suffix), _arrays(second, suffix)
     if {key: value.shape for key, value in one.items()} != {
         key: value.shape for key, value in other.items()
@@ -121,6 +126,24 @@ def describe_difference(first: Path | None, second: Path | None, suffix: str) ->
     if suffix == ".png":
         return f"({moved / max(total, 1):.2%} of the values of its pixels, by up to {largest:.0f})"
     return f"(by up to {largest:.2g})"
+
+
+def _differing_figures(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    one, other = flat_figures(first), flat_figures(second)
+    keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    shown = [f"{key} {one.get(key)!s:.20}, here {other.get(key)!s:.20}" for key in keys[:3]]
+    return f"({'; '.join([*shown, *([f'{len(keys) - 3} more'] if len(keys) > 3 else [])])})"
+
+
+def flat_figures(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the figures of nested mappings by their keys, joined with dots."""
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            flat.update(flat_figures(item, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = item
+    return flat
 
 
 def _arrays(path: Path, suffix: str) -> dict[str, np.ndarray]:

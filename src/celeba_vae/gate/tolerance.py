@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from celeba_vae.gate.compare import Row
+from celeba_vae.gate.compare import Row, flat_figures
 
 # Pattern of a figure's name; allowed difference as a share of the committed figure; and what is
 # allowed beside it. The first pattern that fits counts. Beside each: the largest difference seen
@@ -85,7 +85,7 @@ def compare_metrics(
         here: the same of the run that is judged.
         rule: what the table says of the rule.
     """
-    wanted, got = _flat(committed), _flat(here)
+    wanted, got = flat_figures(committed), flat_figures(here)
     chosen_alike = all(wanted.get(name) == got.get(name) for name in CHOICES)
     rows = []
     for file in sorted({*committed, *here}):
@@ -132,13 +132,3 @@ def _distance(name: str, wanted: Any, got: Any) -> float:
 
 def _fits(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            flat.update(_flat(item, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = item
-    return flat
