@@ -12,6 +12,7 @@ import yaml
 from celeba_vae.errors import UserError
 from celeba_vae.files import write_json
 from celeba_vae.gate.reproduce import clone, committed_state
+from celeba_vae.gate.tiny import set_params
 from celeba_vae.gate.verify import verify, verify_quickly
 from celeba_vae.machine import MACHINE_FILE, describe_machine
 from tests.support import children, commit, make_project, run, succeed, wait_for_end
@@ -116,6 +117,7 @@ def test_a_byte_flipped_in_a_cached_shard_is_found_in_what_was_made_of_it(
 def test_workers_whose_results_come_in_any_order_are_found(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    set_params(project, "download.images=256")  # Blocks enough not to come in order by chance.
     shuffled = "pending.pop() if os.urandom(1)[0] % 2 else pending.popleft()"
     plant(project, "src/celeba_vae/pool.py", "pending.popleft()", shuffled)
     reproduce_and_commit(project)
@@ -184,7 +186,11 @@ def test_a_killed_gate_leaves_no_process(project: Path) -> None:
         "verify_quickly(Path())"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=project, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        cwd=project,
+        env=os.environ | {"TMPDIR": str(project.parent)},
+        stderr=subprocess.PIPE,
+        text=True,
     ) as gate:
         assert gate.stderr is not None
         for line in gate.stderr:
