@@ -6,10 +6,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTEST := python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro pull test test-slow stress lint format bench lock clean
+.PHONY: help setup repro pull test test-slow verify verify-quick changes stress lint format bench lock \
+  clean
 
 help: ## explain every target
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' \
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' \
 	  $(MAKEFILE_LIST)
 
 setup: .venv/installed ## make .venv with the locked, hashed requirements and this project in it
@@ -35,16 +36,31 @@ pull: setup ## fetch all results but data/raw from the DVC remote, and compare t
 	@status=$$(dvc data status) || exit 1; case "$$status" in *modified:*) echo "$$status"; \
 	  echo "error: what the remote gave is not what dvc.lock says" >&2; exit 1;; esac
 
-lint: setup ## check style and types
+lint: setup ## check style, types and the workflows of CI
 	ruff check .
 	ruff format --check .
 	mypy
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 test: lint ## check style and types, run the tests (under 10 minutes)
 	$(PYTEST) -m "not slow"
 
 test-slow: setup ## run the tests that take longer
 	$(PYTEST) -m slow
+
+# RESULTS=folder keeps the pictures, the report and the figures of the reproduction.
+VERIFY := celeba-vae verify $(if $(RESULTS),--results $(RESULTS))
+
+verify: setup ## prove that the last commit gives its dvc.lock again, from nothing
+	@$(VERIFY)
+
+verify-quick: setup ## prove with tiny parameters that two runs give the same bytes
+	@$(VERIFY) --quick
+
+BASE ?= HEAD~1
+changes: setup ## print what parameters and figures are against BASE=HEAD~1, as Markdown
+	@printf '\n### Parameters against %s\n\n' $(BASE) && dvc params diff --md $(BASE)
+	@printf '\n### Figures against %s\n\n' $(BASE) && dvc metrics diff --md $(BASE)
 
 bench: setup ## print how fast the feed hands out batches and, with FACES=folder, preparation
 	python -m tests.benchmarks.feed

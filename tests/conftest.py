@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from celeba_vae.gate.tiny import TINY
 from celeba_vae.params import ModelParams, Params, load_params
 from celeba_vae.training.determinism import configure_tensorflow
-from tests.support import ROOT, TINY
+from tests.support import ROOT
 
 
 def pytest_configure(config: pytest.Config) -> None:

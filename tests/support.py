@@ -12,30 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from celeba_vae.files import sha256_of
+from celeba_vae.gate.tiny import TINY, set_params
 
 ROOT = Path(__file__).resolve().parent.parent
-
-TINY = (
-    "download.images=48",
-    "prepare.size=32",
-    "prepare.shard_images=16",
-    "model.filters=[4, 8]",
-    "model.strides=[2, 2]",
-    "model.z_dim=6",
-    "train.epochs=2",
-    "train.batch_size=16",
-    "generate.rows=2",
-    "generate.columns=3",
-    "generate.walks=2",
-    "generate.walk_steps=3",
-    "attributes.min_images=1",
-    "attributes.rows=2",
-    "attributes.columns=3",
-    "evaluate.neighbours=2",
-    "evaluate.quick.likelihood_images=3",
-    "evaluate.quick.importance_samples=4",
-    "run.workers=2",
-)
 
 
 def run(
@@ -66,29 +45,32 @@ def own_environment(project: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(project / "src")}
 
 
-def make_project(folder: Path) -> Path:
-    """Copy the project as it stands, without results, with tiny parameters, into a git repo."""
+def copy_project(folder: Path) -> Path:
+    """Copy the project as it stands, without data, into a git repository without a commit."""
     listed = succeed("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines()
-    for name in listed:
-        source = ROOT / name
-        if name == "dvc.lock" or name.startswith("data/metrics/") or not source.is_file():
-            continue
+    for name in filter(lambda name: (ROOT / name).is_file(), listed):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, folder / name)
+        shutil.copy2(ROOT / name, folder / name)
     succeed("git", "init", "-q", "-b", "main", cwd=folder)
     succeed("git", "config", "user.email", "test@example.org", cwd=folder)
     succeed("git", "config", "user.name", "test", cwd=folder)
-    set_params(folder, *TINY)
-    succeed("git", "add", "-A", cwd=folder)
-    succeed("git", "commit", "-qm", "tiny", cwd=folder)
     return folder
 
 
-def set_params(project: Path, *overrides: str) -> None:
-    """Change params.yaml as `dvc exp run -S` does, with DVC's own function."""
-    from dvc.utils.hydra import apply_overrides
+def make_project(folder: Path) -> Path:
+    """Copy the project as it stands, without results, with tiny parameters, and commit it."""
+    copy_project(folder)
+    shutil.rmtree(folder / "data/metrics")
+    (folder / "dvc.lock").unlink()
+    set_params(folder, *TINY)
+    commit(folder, "tiny")
+    return folder
 
-    apply_overrides(project / "params.yaml", list(overrides))
+
+def commit(project: Path, message: str) -> None:
+    """Commit all that is changed in a project."""
+    succeed("git", "add", "-A", cwd=project)
+    succeed("git", "commit", "-qm", message, cwd=project)
 
 
 def write_shards(folder: Path, splits: Mapping[str, np.ndarray]) -> None:
@@ -128,6 +110,12 @@ def wait_for_end(process: int, seconds: float = 60) -> None:
             return
         time.sleep(0.1)
     raise AssertionError(f"process {process} still runs after {seconds} s")
+
+
+def children(parent: int) -> list[int]:
+    """Return the processes that a process has started."""
+    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(child) for child in found]
 
 
 def slow_square(number: int) -> int:

@@ -81,7 +81,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 def test_help_names_every_command_and_needs_no_tensorflow(command: Command, folder: Path) -> None:
     text = command("--help")
-    for name in ("parameters", "sample", "reconstruct", "morph", "edit", "summary"):
+    for name in ("parameters", "sample", "reconstruct", "morph", "edit", "verify", "summary"):
         assert name in text
         assert "--help" in command(name, "--help")
     code = (

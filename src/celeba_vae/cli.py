@@ -287,13 +287,9 @@ def machine(record: bool) -> None:
     device decide their last bits. Whoever commits a new dvc.lock runs this with --record.
     """
     from celeba_vae.files import write_json
-    from celeba_vae.machine import MACHINE_FILE, describe_machine, differences, read_machine
-    from celeba_vae.params import load_params
-    from celeba_vae.training.determinism import configure_tensorflow
+    from celeba_vae.machine import MACHINE_FILE, differences, read_machine
 
-    threads = load_params().threads
-    configure_tensorflow(threads)
-    here = describe_machine(threads)
+    here = _this_machine()
     if record:
         write_json(MACHINE_FILE, here)
         click.echo(f"wrote {MACHINE_FILE}")
@@ -351,6 +347,46 @@ def profile(
     here = describe_machine(cases[0].params.threads)
     words = f"{here['processor']}, {here['cores']} processors, {here['device']}"
     click.echo(f"wrote {write_profile(out, rows, fits, machine=words)}")
+
+
+@cli.command()
+@click.option("--quick", is_flag=True, help="Tiny parameters, twice: under 3 minutes.")
+@click.option("--consistency", is_flag=True, help="Only what needs no run: seconds.")
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder in which to leave the pictures, the report and the figures of the reproduction.",
+)
+def verify(quick: bool, consistency: bool, results: Path | None) -> None:
+    """Prove that the committed state gives its committed results again, from nothing.
+
+    First what needs no run: dvc.lock agrees with dvc.yaml, params.yaml and code, deps are
+    complete, README's figures are those of data/metrics, params.yaml survives `-S`, and
+    requirements.lock is what is installed. Then an empty clone of the commit is reproduced by
+    force, without any cache, and compared with dvc.lock: all bytes on the kind of machine that
+    made it; on another kind archive and shards, a second reproduction with the first, and figures
+    within a tolerance. It ends with a table, one verdict, and status 1 where that is no.
+    """
+    from celeba_vae.gate.consistency import find_inconsistencies
+
+    if quick and consistency:
+        raise UserError("--quick and --consistency: give one of them")
+    findings = find_inconsistencies(Path())
+    for finding in findings:
+        click.echo(finding, err=True)
+    if findings:
+        raise UserError(f"inconsistent: {len(findings)} findings")
+    click.echo("consistent: dvc.lock, dvc.yaml, params.yaml, code, README and requirements")
+    if consistency:
+        return
+    if results:
+        _make_folder(results)
+    from celeba_vae.gate import verify as gate
+
+    if quick:
+        click.echo(gate.verify_quickly(Path(), results=results))
+        return
+    click.echo(gate.verify(Path(), _this_machine(), results=results))
 
 
 @cli.command()
@@ -417,6 +453,23 @@ On the test images
   patches of drawn faces   {distances}; of other real faces: {compared["validation"]["swd"]:.0f}
                            (sliced Wasserstein distance, times 1000)
 """
+
+
+def _this_machine() -> dict[str, Any]:
+    from celeba_vae.machine import describe_machine
+    from celeba_vae.params import load_params
+    from celeba_vae.training.determinism import configure_tensorflow
+
+    threads = load_params().threads
+    configure_tensorflow(threads)
+    return describe_machine(threads)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--results {folder}: cannot be made: {error.strerror}") from None
 
 
 def _load(model: Path) -> "Pretrained":

@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.support import make_project, own_environment, set_params, succeed
+from celeba_vae.gate.tiny import set_params
+from tests.support import make_project, own_environment, succeed
 
 OUTS = ("data/model", "data/metrics/train.json")
 MORE_STEPS = ("train.epochs=12", "train.batch_size=8", "run.checkpoint_steps=1")

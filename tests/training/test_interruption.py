@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from celeba_vae.gate.tiny import set_params
 from tests.stress.resume import (
     kill_until,
     outs_of,
@@ -19,7 +20,7 @@ from tests.stress.resume import (
     train_to_the_end,
     wait_for_training,
 )
-from tests.support import own_environment, run, set_params
+from tests.support import own_environment, run
 
 
 @pytest.fixture(scope="module")
