@@ -1,5 +1,6 @@
 import copy
 import json
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +27,18 @@ def test_a_machine_is_what_its_libraries_say() -> None:
     assert machine["python"] == ".".join(map(str, sys.version_info[:3]))
     assert machine["threads"] == 3
     assert machine["device"] == "CPU"
+
+
+def test_the_linear_algebra_of_another_processor_is_another_machine(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    machines = []
+    for kernels in ("Haswell", "Nehalem"):
+        environment = os.environ | {"OPENBLAS_CORETYPE": kernels}
+        done = run("celeba-vae", "machine", "--record", cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+        machines.append(json.loads((tmp_path / MACHINE_FILE).read_text()))
+        assert machines[-1]["blas"] == [kernels]
+    assert differences(*machines) == ["blas: Haswell, here Nehalem"]
 
 
 def test_differences_are_named_and_what_changes_no_bits_is_not() -> None:

@@ -48,7 +48,12 @@ def describe_machine(threads: int) -> dict[str, Any]:
     import scipy.linalg  # noqa: F401  (it brings a BLAS of its own)
     from threadpoolctl import threadpool_info
 
-    libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    # By the folders of their wheels: other packages bring a BLAS too, which computes nothing here.
+    libraries = [
+        library
+        for library in threadpool_info()
+        if Path(library["filepath"]).parent.name in ("numpy.libs", "scipy.libs")
+    ]
     found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
     return {
         "system": f"{platform.system()} {platform.machine()}",
@@ -56,7 +61,7 @@ def describe_machine(threads: int) -> dict[str, Any]:
         "packages": {name: version(name) for name in _PACKAGES},
         "processor": _processor(),
         "features": list(found),
-        "blas": sorted({library.get("architecture", "unknown") for library in libraries}),
+        "blas": sorted({library["architecture"] for library in libraries}),
         "cores": len(os.sched_getaffinity(0)),
         "threads": threads,
         "switches": {
