@@ -177,8 +177,9 @@ def test_plots_show_every_picture_and_curve(project: Path) -> None:
 def test_the_report_shows_the_run_and_names_no_place(project: Path) -> None:
     page = (project / "data/report/report.html").read_text()
     pictures = [*project.glob("data/samples/*.png"), *project.glob("data/*/plots/*.png")]
-    # The Gaussian's faces are in the overview; two plots of the training are drawn here.
-    assert page.count("<img ") == len(pictures) - 1 + 2
+    # The Gaussian's faces are in the overview; two plots of the training are drawn here, and one
+    # picture is in every report.
+    assert page.count("<img ") == len(pictures) - 1 + 2 + 1
     for code in ("stages/report.py", "src/celeba_vae/training/fit.py"):
         assert sha256_of(project / code) in page
     assert "train.batch_size" in page

@@ -1,1 +1,0 @@
-"""What a training step costs in memory and time, for whom the article's extra Dense layer is."""
