@@ -77,6 +77,8 @@ def kill_until(project: Path, *, times: int, seed: int, expected: dict[str, byte
 
 def start_training(project: Path) -> "subprocess.Popen[str]":
     """Start the stage in a process, with pipes for what it says."""
+    # As DVC does before it runs a stage: one that was killed may have left half a file there.
+    shutil.rmtree(project / "data/model", ignore_errors=True)
     return subprocess.Popen(
         [sys.executable, "-m", "stages.train"],
         cwd=project,
