@@ -136,7 +136,8 @@ def fit_on_device(images: Split) -> bool:
     memory = jax.devices()[0].memory_stats()
     if memory is None:
         return False
-    return sum(shard.nbytes for shard in images.shards) <= _RESIDENT_SHARE * memory["bytes_limit"]
+    size = sum(shard.nbytes for shard in images.shards)
+    return bool(size <= _RESIDENT_SHARE * memory["bytes_limit"])
 
 
 def to_device(images: Split, check: Callable[[], None]) -> jax.Array:

@@ -109,7 +109,8 @@ def training_step(
         )
         whole, rest = divmod(total, size)
         sums = loop(0, whole, lambda index, sums: add(sums, index * size, size), sums)
-        return add(sums, whole * size, rest) if rest else sums
+        terms, gradients, others = add(sums, whole * size, rest) if rest else sums
+        return terms, gradients, others
 
     def step(images: Tensor, noise: Tensor, kl_weight: Tensor) -> Terms:
         untrained = vae.non_trainable_variables
