@@ -1,7 +1,6 @@
 """JAX against TensorFlow, from the same state, with the same noise, images and parameters."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any

@@ -156,8 +156,8 @@ def fit(
         while not _is_done(progress, params):
             epoch = progress.epoch
             before = (epoch - 1) * batches
-            batch = _batches(len(train), params, z_dim=z_dim, epoch=epoch)
-            runs = _runs(
+            batch = batches_of_epoch(len(train), params, z_dim=z_dim, epoch=epoch)
+            runs = runs_of_epoch(
                 range(progress.step, batches),
                 longest=steps.longest,
                 every=checkpoint_steps,
@@ -199,7 +199,9 @@ def fit(
     return Fitted(progress.history, progress.kl_per_dimension, chosen)
 
 
-def _batches(images: int, params: TrainParams, *, z_dim: int, epoch: int) -> Callable[[int], Batch]:
+def batches_of_epoch(
+    images: int, params: TrainParams, *, z_dim: int, epoch: int
+) -> Callable[[int], Batch]:
     """Return the function that gives the batch of an index within an epoch."""
     order = feed.epoch_order(images, seed=params.seed, epoch=epoch)
     count = feed.batch_count(images, params.batch_size)
@@ -213,7 +215,9 @@ def _batches(images: int, params: TrainParams, *, z_dim: int, epoch: int) -> Cal
     return batch
 
 
-def _runs(steps: range, *, longest: int, every: int, before: int, whole: int) -> list[range]:
+def runs_of_epoch(
+    steps: range, *, longest: int, every: int, before: int, whole: int
+) -> list[range]:
     """Cut the steps of an epoch into runs of at most `longest`.
 
     A run ends where a state is kept, which is `every` so many steps, `before` those of this epoch
