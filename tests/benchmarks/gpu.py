@@ -155,7 +155,7 @@ def compare(full: Any, half: Any, folder: Path) -> None:
         for part in ("encoder", "decoder")
         for weight in getattr(full, part).weights
     }
-    np.savez(folder / "weights.npz", **weights)
+    np.savez(folder / "weights.npz", allow_pickle=False, **weights)
     np.savez(folder / "batch.npz", images=images, noise=noise)
     (folder / "losses.json").write_text(json.dumps(found))
 

@@ -53,8 +53,10 @@ def params_of(case: str, *more: str) -> Params:
     return load_params(ROOT / "params.yaml", [*COMMON, *CASES[case], *more])
 
 
-def fit_case(params: Params, images: np.ndarray, state: State | None) -> dict[str, Any]:
-    """Fit, keeping the state after every step.
+def fit_case(
+    params: Params, images: np.ndarray, state: State | None, *, checkpoint_steps: int = 1
+) -> dict[str, Any]:
+    """Fit, keeping the state after every so many steps.
 
     Returns:
         "states"; "history"; "kl_per_dimension"; and "weights", all of them in one array.
@@ -77,7 +79,7 @@ def fit_case(params: Params, images: np.ndarray, state: State | None) -> dict[st
         Split((images[:half], images[half:]), np.array([0, half, len(images)])),
         Split((images[:10],), np.array([0, 10])),
         train,
-        checkpoint_steps=1,
+        checkpoint_steps=checkpoint_steps,
         state=state,
         keep=states.append,
         check=lambda: None,
@@ -119,6 +121,7 @@ def main() -> None:
         if case == "many":
             check_resumption(case, images, found)
             check_images_on_the_device(case, images, found)
+            check_the_step_is_named(images)
         found["vae"].save_weights(place / "vae.weights.h5")
         np.save(place / "weights.npy", found["weights"])
         result = {"sums": sums_of(found), "history": found["history"]}
@@ -148,6 +151,20 @@ def check_images_on_the_device(case: str, images: np.ndarray, fed: dict[str, Any
         assert np.allclose(found[-1]["weights"], fed["weights"], rtol=1e-4, atol=1e-4)
         for row, other in zip(found[-1]["history"], fed["history"], strict=True):
             assert np.allclose(list(row.values()), list(other.values()), rtol=1e-4)
+
+
+def check_the_step_is_named(images: np.ndarray) -> None:
+    """Let the loss grow beyond all bounds within a run of several steps."""
+    from celeba_vae.errors import UserError
+
+    params = params_of("autoencoder", "train.learning_rate=1e6", "train.batch_size=8")
+    try:
+        fit_case(params, images, None, checkpoint_steps=5)
+    except UserError as error:
+        assert "the loss is not finite at epoch 1, step " in str(error), error
+        assert "step 1:" not in str(error), error
+    else:
+        raise AssertionError("the loss stayed finite")
 
 
 if __name__ == "__main__":
