@@ -14,6 +14,7 @@ from celeba_vae.machine import (
     differences,
     note_differences,
     read_machine,
+    training_machine,
 )
 from tests.support import ROOT, run
 
@@ -26,6 +27,16 @@ def test_a_machine_is_what_its_libraries_say() -> None:
     assert machine["python"] == ".".join(map(str, sys.version_info[:3]))
     assert machine["threads"] == 3
     assert machine["device"] == "CPU"
+
+
+def test_each_backend_trains_with_its_own_packages_and_switches() -> None:
+    on_tensorflow, on_jax = (training_machine(2, backend) for backend in ("tensorflow", "jax"))
+    assert on_tensorflow["packages"]["tensorflow"] == version("tensorflow")
+    assert "jax" not in on_tensorflow["packages"]
+    assert on_jax["packages"]["jaxlib"] == version("jaxlib")
+    assert "tensorflow" not in on_jax["packages"]
+    assert on_tensorflow["switches"]["onednn"]
+    assert list(on_jax["switches"]) == ["xla_flags"]
 
 
 def test_differences_are_named_and_what_changes_no_bits_is_not() -> None:
