@@ -22,9 +22,9 @@ NARROWING = 8
 
 @contextmanager
 def computing_in(precision: str) -> Iterator[None]:
-    """Let the layers that are made in the block compute in "float32" or "bfloat16".
+    """Let the layers that are made in the block compute in "float32", "bfloat16" or "float64".
 
-    Their weights are float32 in both, and so are the sums of batch normalisation.
+    With bfloat16 their weights are float32 all the same, and the sums of batch normalisation too.
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)

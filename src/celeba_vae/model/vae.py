@@ -44,7 +44,7 @@ class VAE(keras.Model):
         learned_sigma: bool = False,
         precision: str = "float32",
     ) -> None:
-        super().__init__(name="vae", dtype="float32")
+        super().__init__(name="vae", dtype="float32" if precision == "bfloat16" else precision)
         with computing_in(precision):
             # Two seeds, or Encoder and Decoder would draw from the same stream.
             self.encoder = build_encoder(params, size=size, seed=2 * seed)
@@ -82,13 +82,13 @@ class VAE(keras.Model):
     def encode(self, images: Tensor, training: bool = False) -> tuple[Tensor, Tensor | None]:
         """Return mu and log_var of images, (n, z_dim) each; None for the log_var it has not."""
         if self.noise_factor is None:
-            return self._float32(self.encoder(images, training=training)), None
+            return self._exact(self.encoder(images, training=training)), None
         mu, log_var = self.encoder(images, training=training)
-        return self._float32(mu), self._float32(log_var)
+        return self._exact(mu), self._exact(log_var)
 
     def decode(self, z: Tensor, training: bool = False) -> Tensor:
         """Return the logits (n, size, size, 3) of z-points (n, z_dim)."""
-        return self._float32(self.decoder(z, training=training))
+        return self._exact(self.decoder(z, training=training))
 
     def sample(self, mu: Tensor, log_var: Tensor | None, noise: Tensor) -> Tensor:
         """Return z-points (n, z_dim), see `sample_z`; of the plain autoencoder mu itself."""
@@ -96,7 +96,7 @@ class VAE(keras.Model):
             return mu
         return sample_z(mu, log_var, noise, self.noise_factor)
 
-    def _float32(self, computed: Tensor) -> Tensor:
+    def _exact(self, computed: Tensor) -> Tensor:
         return ops.cast(computed, self.variable_dtype)
 
 
