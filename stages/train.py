@@ -6,9 +6,9 @@ from stages.runner import METRICS, MODEL, SHARDS, loaded_code, run
 
 def train(params: Params) -> None:
     """Read data/shards, write data/model and data/metrics/train.json."""
-    from celeba_vae.training.determinism import configure_tensorflow
+    from celeba_vae.training.determinism import configure_backend
 
-    configure_tensorflow(params.threads)
+    configure_backend(params.train.backend, params.threads)
 
     from celeba_vae.machine import note_differences
     from celeba_vae.training.run import train_model

@@ -15,6 +15,7 @@ from celeba_vae.machine import (
     differences,
     note_differences,
     read_machine,
+    training_machine,
 )
 from tests.support import ROOT, run
 
@@ -39,6 +40,16 @@ def test_the_linear_algebra_of_another_processor_is_another_machine(tmp_path: Pa
         machines.append(json.loads((tmp_path / MACHINE_FILE).read_text()))
         assert machines[-1]["blas"] == [kernels]
     assert differences(*machines) == ["blas: Haswell, here Nehalem"]
+
+
+def test_each_backend_trains_with_its_own_packages_and_switches() -> None:
+    on_tensorflow, on_jax = (training_machine(2, backend) for backend in ("tensorflow", "jax"))
+    assert on_tensorflow["packages"]["tensorflow"] == version("tensorflow")
+    assert "jax" not in on_tensorflow["packages"]
+    assert on_jax["packages"]["jaxlib"] == version("jaxlib")
+    assert "tensorflow" not in on_jax["packages"]
+    assert on_tensorflow["switches"]["onednn"]
+    assert list(on_jax["switches"]) == ["xla_flags"]
 
 
 def test_differences_are_named_and_what_changes_no_bits_is_not() -> None:

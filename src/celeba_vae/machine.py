@@ -25,8 +25,11 @@ _PACKAGES = (
     "opencv-python-headless",
     "matplotlib",
 )
-# Of these, what trains.
-_TRAINING_PACKAGES = ("tensorflow", "keras", "numpy")
+# What trains, by the backend.
+_TRAINING_PACKAGES = {
+    "tensorflow": ("tensorflow", "keras", "numpy"),
+    "jax": ("jax", "jaxlib", "keras", "numpy"),
+}
 # oneDNN reads it: the newest CPU instructions that it may use.
 _ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 
@@ -74,11 +77,18 @@ def describe_machine(threads: int) -> dict[str, Any]:
     }
 
 
-def training_machine(threads: int) -> dict[str, Any]:
-    """Return the part of `describe_machine` that the bits of the weights may depend on."""
+def training_machine(threads: int, backend: str) -> dict[str, Any]:
+    """Return what the bits of the weights may depend on: a part of `describe_machine`.
+
+    Args:
+        threads: the backend's threads within an operation.
+        backend: "tensorflow" or "jax", which has switches of its own.
+    """
     machine = describe_machine(threads)
-    machine["packages"] = {name: machine["packages"][name] for name in _TRAINING_PACKAGES}
-    # TensorFlow does not use NumPy's and SciPy's linear algebra.
+    machine["packages"] = {name: version(name) for name in _TRAINING_PACKAGES[backend]}
+    if backend == "jax":
+        machine["switches"] = {"xla_flags": os.environ.get("XLA_FLAGS", "")}
+    # Neither backend uses NumPy's and SciPy's linear algebra.
     for changes_no_bits in ("processor", "cores", "blas"):
         del machine[changes_no_bits]
     return machine
@@ -165,7 +175,11 @@ def _processor() -> str:
 
 
 def _device() -> str:
-    """Return the device that TensorFlow computes on, where it is loaded; it is not loaded here."""
+    """Return the device that JAX or TensorFlow computes on, where it is loaded; not loaded here."""
+    jax = sys.modules.get("jax")
+    if jax is not None and jax.devices()[0].platform != "cpu":
+        device = jax.devices()[0]
+        return f"{device.device_kind}, {' '.join(device.client.platform_version.split())}"
     tensorflow = sys.modules.get("tensorflow")
     devices = tensorflow.config.list_logical_devices("GPU") if tensorflow else []
     return str(devices[0].name) if devices else "CPU"

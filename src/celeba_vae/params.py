@@ -215,6 +215,9 @@ class TrainParams(_Group):
     ema: Annotated[Number, Field(gt=0, lt=1)] | None
     select: Literal["last", "best"]
     early_stopping: Count | None
+    backend: Literal["tensorflow", "jax"]
+    precision: Literal["float32", "bfloat16"]
+    accumulate: Count
     seed: Seed
 
     @model_validator(mode="after")
@@ -241,6 +244,15 @@ class TrainParams(_Group):
                     f"train.{key} = {value} is given, but the schedule {schedule} does not use it: "
                     f"leave it empty, or choose the schedule {' or '.join(needing)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _batches_can_be_cut(self) -> "TrainParams":
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"train.accumulate = {self.accumulate} does not divide train.batch_size = "
+                f"{self.batch_size}: micro-batches must be of one size"
+            )
         return self
 
     @model_validator(mode="after")

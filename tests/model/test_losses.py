@@ -135,8 +135,8 @@ KINDS: list[tuple[str, Any]] = [
 ]
 
 
-def make_vae(params: ModelParams, sigma: Any) -> VAE:
-    return VAE(params, size=32, seed=1, learned_sigma=sigma == "learned")
+def make_vae(params: ModelParams, sigma: Any, precision: str = "float32") -> VAE:
+    return VAE(params, size=32, seed=1, learned_sigma=sigma == "learned", precision=precision)
 
 
 def batch_losses(
@@ -228,10 +228,10 @@ def test_gradients_agree_with_finite_differences(
     changes: dict[str, Any],
 ) -> None:
     keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
     try:
         # gelu is smooth; a kink between the two points would spoil the difference.
-        vae = make_vae(model_params(activation="gelu", inter_dense=5, **changes), sigma)
+        model = model_params(activation="gelu", inter_dense=5, **changes)
+        vae = make_vae(model, sigma, "float64")
         noise = np.random.default_rng(1).standard_normal((4, 6))
 
         @tf.function
@@ -266,4 +266,25 @@ def test_gradients_agree_with_finite_differences(
             assert measured == pytest.approx(expected, rel=1e-5, abs=1e-5), weight.path
     finally:
         keras.config.set_floatx("float32")
-        keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize(("loss", "sigma"), KINDS)
+@pytest.mark.parametrize("training", [False, True])
+def test_bfloat16_changes_losses_by_a_few_per_mille(
+    model_params: Make,
+    random_images: np.ndarray,
+    noise: np.ndarray,
+    loss: str,
+    sigma: Any,
+    training: bool,
+) -> None:
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        vae = make_vae(model_params(), sigma, precision)
+        found[precision] = batch_losses(vae, random_images, noise, loss, sigma, training=training)
+        assert {value.dtype for value in found[precision].values()} == {np.dtype("float32")}
+    for term in ("loss", "reconstruction"):
+        exact = found["float32"][term]
+        assert found["bfloat16"][term] == pytest.approx(exact, rel=3e-3)
+        assert found["bfloat16"][term] != exact
+    assert found["bfloat16"]["kl"] == pytest.approx(found["float32"]["kl"], rel=2e-2)

@@ -1,6 +1,7 @@
 """Kill a training at random moments, again and again, and compare what it ends in.
 
     python -m tests.stress.resume --times 100
+    python -m tests.stress.resume --times 20 --life 20 -S train.backend=jax
 
 A tiny training that saves its state after every step is killed with SIGKILL at random moments,
 in the middle of a save too, and started again until it ends; then the next one is begun. Each
@@ -26,10 +27,10 @@ MORE_STEPS = ("train.epochs=12", "train.batch_size=8", "run.checkpoint_steps=1")
 LONGEST_LIFE = 4.0
 
 
-def prepare_project(folder: Path) -> Path:
+def prepare_project(folder: Path, *overrides: str) -> Path:
     """Make a tiny project with shards, of which only `train` is still to run."""
     project = make_project(folder)
-    set_params(project, *MORE_STEPS)
+    set_params(project, *MORE_STEPS, *overrides)
     succeed("dvc", "repro", "prepare", cwd=project, timeout=600)
     return project
 
@@ -44,8 +45,17 @@ def train_to_the_end(project: Path) -> dict[str, bytes]:
     return outs_of(project)
 
 
-def kill_until(project: Path, *, times: int, seed: int, expected: dict[str, bytes]) -> int:
+def kill_until(
+    project: Path,
+    *,
+    times: int,
+    seed: int,
+    expected: dict[str, bytes],
+    life: float = LONGEST_LIFE,
+) -> int:
     """Kill `times` trainings; return how many ended in between, all in the expected bytes.
+
+    Each is killed within `life` seconds from the moment it has found its state.
 
     Raises:
         AssertionError: one ended otherwise, or with an error.
@@ -60,7 +70,7 @@ def kill_until(project: Path, *, times: int, seed: int, expected: dict[str, byte
             else:
                 wait_for_training(process)
                 try:
-                    process.wait(moments.uniform(0, LONGEST_LIFE))
+                    process.wait(moments.uniform(0, life))
                 except subprocess.TimeoutExpired:
                     process.kill()
                 _, errors = process.communicate()
@@ -108,12 +118,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--times", type=int, default=100, help="how often to kill (100)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the moments (1)")
+    parser.add_argument("--life", type=float, default=LONGEST_LIFE, help="longest life, in s (4)")
+    parser.add_argument("-S", "--set", action="append", default=[], help="group.key=value")
     arguments = parser.parse_args()
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        project = prepare_project(Path(folder))
+        project = prepare_project(Path(folder), *arguments.set)
         expected = train_to_the_end(project)
-        ended = kill_until(project, times=arguments.times, seed=arguments.seed, expected=expected)
+        ended = kill_until(
+            project,
+            times=arguments.times,
+            seed=arguments.seed,
+            expected=expected,
+            life=arguments.life,
+        )
     print(
         f"{arguments.times} kills, {ended} trainings ended, all in the bytes of one that nobody "
         f"killed ({', '.join(sorted(expected))}); {time.monotonic() - begin:.0f} s"

@@ -16,8 +16,8 @@ import hashlib, json, os, sys
 os.sched_setaffinity(0, json.loads(sys.argv[1]))
 from celeba_vae.params import load_params
 params = load_params(overrides=["train.epochs=1", "train.batch_size=64"])
-from celeba_vae.training.determinism import configure_tensorflow
-configure_tensorflow(params.threads)
+from celeba_vae.training.determinism import configure_backend
+configure_backend(sys.argv[2], params.threads)
 import numpy as np
 from celeba_vae.latent.statistics import covariance_summary
 from celeba_vae.model.vae import VAE
@@ -41,14 +41,16 @@ print(digest.hexdigest())
 
 
 @pytest.mark.slow
-def test_one_processor_gives_the_bits_of_two() -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_one_processor_gives_the_bits_of_two(backend: str) -> None:
     available = sorted(os.sched_getaffinity(0))
     if len(available) < 2:
         pytest.skip("needs two processors")
     digests = set()
     for processors in (available[:1], available[:2]):
         done = subprocess.run(
-            [sys.executable, "-c", STEPS, json.dumps(processors)],
+            [sys.executable, "-c", STEPS, json.dumps(processors), backend],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": "src"},
             capture_output=True,

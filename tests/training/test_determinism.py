@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from threadpoolctl import threadpool_info
 
-from celeba_vae.training.determinism import _is_noise, configure_tensorflow
+from celeba_vae.training.determinism import _is_noise, configure_jax, configure_tensorflow
 from tests.support import ROOT
 
 
@@ -20,6 +20,45 @@ def test_switches_are_set() -> None:
 def test_too_late_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="before TensorFlow is imported"):
         configure_tensorflow(2)
+
+
+def test_jax_after_keras_is_an_error() -> None:
+    import keras  # noqa: F401
+
+    with pytest.raises(RuntimeError, match="before JAX and Keras are imported"):
+        configure_jax(2)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_jax_is_configured_or_asked_for(installed: bool) -> None:
+    code = "import sys\n"
+    if not installed:
+        code += """
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == "jax":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+"""
+    code += """
+import os
+from celeba_vae.training.determinism import configure_backend
+configure_backend("jax", 3)
+import keras
+print(keras.backend.backend(), os.environ["XLA_FLAGS"], "tensorflow" in sys.modules)
+"""
+    env = os.environ | {
+        "PYTHONPATH": str(ROOT / "src"),
+        "XLA_FLAGS": "--xla_dump_max_hlo_modules=1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120
+    )
+    if installed:
+        flags = "--xla_dump_max_hlo_modules=1 --xla_gpu_deterministic_ops=true"
+        assert done.stdout == f"jax {flags} False\n", done.stderr
+    else:
+        assert "UserError: train.backend is jax, but JAX is not installed" in done.stderr
 
 
 def test_start_is_silent_but_errors_are_heard() -> None:

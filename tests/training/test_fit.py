@@ -7,7 +7,7 @@ from celeba_vae.errors import UserError
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams, Params, TrainParams
 from celeba_vae.shards.read import Split
-from celeba_vae.training.fit import HISTORY_COLUMNS, Fitted, fit
+from celeba_vae.training.fit import HISTORY_COLUMNS, Fitted, fit, runs_of_epoch
 from celeba_vae.training.state import State
 
 Make = Callable[..., ModelParams]
@@ -48,7 +48,13 @@ def fitted(
     kept: Kept | None = None,
 ) -> tuple[VAE, Fitted]:
     kept = kept or Kept()
-    vae = VAE(model, size=32, seed=train.seed, learned_sigma=train.sigma == "learned")
+    vae = VAE(
+        model,
+        size=32,
+        seed=train.seed,
+        learned_sigma=train.sigma == "learned",
+        precision=train.precision,
+    )
     return vae, fit(
         vae,
         split(images),
@@ -118,10 +124,11 @@ OPTIONS: list[dict[str, object]] = [
         "learning_rate_decay": 0.7,
     },
     {"loss": "gaussian", "sigma": "learned", "learning_rate_schedule": "cosine"},
+    {"precision": "bfloat16", "accumulate": 4},
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "many", "learned"])
+@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "many", "learned", "lean"])
 def test_a_fit_that_goes_on_from_any_step_ends_in_the_same_bits(
     model_params: Make,
     train_params: MakeTrain,
@@ -279,3 +286,68 @@ def test_a_gradient_that_is_not_finite_stops_with_its_name(
     huge.arrays["weights"] = [5e3 * weight for weight in huge.arrays["weights"]]
     with pytest.raises(UserError, match="the gradient is not finite at epoch 1, step 2: loss "):
         fitted(random_images, model, train, state=huge)
+
+
+def test_runs_end_where_states_are_kept_and_before_the_short_batch() -> None:
+    runs = runs_of_epoch(range(0, 11), longest=4, every=6, before=11, whole=10)
+    # 11 steps were done before: the 12th, the 18th and so on are those after which states are kept.
+    assert runs == [range(0, 1), range(1, 5), range(5, 7), range(7, 10), range(10, 11)]
+    assert runs_of_epoch(range(5, 11), longest=4, every=6, before=11, whole=10) == runs[2:]
+    assert runs_of_epoch(range(11, 11), longest=4, every=6, before=11, whole=10) == []
+    assert runs_of_epoch(range(0, 3), longest=9, every=99, before=0, whole=3) == [range(0, 3)]
+
+
+@pytest.mark.parametrize("loss", ["bernoulli", "gaussian"])
+def test_micro_batches_without_batch_norm_are_the_whole_batch(
+    model_params: Make, train_params: MakeTrain, random_images: np.ndarray, loss: str
+) -> None:
+    # The last batch has 8 images: two micro-batches of 3 and one of 2 with accumulate 5.
+    found = [
+        fitted(
+            random_images,
+            model_params(batch_norm=False),
+            train_params(
+                accumulate=accumulate,
+                batch_size=15,
+                clip_norm=20.0,
+                loss=loss,
+                sigma="learned" if loss == "gaussian" else None,
+            ),
+        )[1]
+        for accumulate in (1, 3, 5, 15)
+    ]
+    for other in found[1:]:
+        for row, whole in zip(other.history, found[0].history, strict=True):
+            assert row == pytest.approx(whole, rel=1e-5)
+
+
+def test_micro_batches_with_batch_norm_are_normalised_by_themselves(
+    model_params: Make, train_params: MakeTrain, random_images: np.ndarray
+) -> None:
+    kept = [Kept(), Kept()]
+    for accumulate, one in zip((1, 8), kept, strict=True):
+        train = train_params(accumulate=accumulate, epochs=1)
+        fitted(random_images, model_params(), train, checkpoint_steps=1, kept=one)
+    whole, cut = (one.states[0].notes["sums"]["reconstruction"] for one in kept)
+    assert cut == pytest.approx(whole, rel=0.05)
+    assert cut != pytest.approx(whole, rel=1e-4)
+    # One step of the optimizer each, and eight of the moving averages.
+    assert int(kept[1].states[0].arrays["optimizer"][0]) == 1
+
+
+def test_bfloat16_is_close_to_float32_and_its_weights_are_float32(
+    model_params: Make, train_params: MakeTrain, random_images: np.ndarray
+) -> None:
+    kept = [Kept(), Kept()]
+    for precision, one in zip(("float32", "bfloat16"), kept, strict=True):
+        train = train_params(precision=precision, epochs=1, kl_weight=15.0)
+        vae, _ = fitted(random_images, model_params(), train, checkpoint_steps=1, kept=one)
+        assert {array.dtype for array in one.states[0].arrays["weights"]} == {np.dtype("float32")}
+    layer = vae.encoder.get_layer("conv_1")
+    assert (layer.compute_dtype, layer.variable_dtype) == ("bfloat16", "float32")
+    # After one step: the losses of the same weights.
+    first, second = (one.states[0].notes["sums"] for one in kept)
+    assert second != first
+    for term, value in second.items():
+        allowed = 1e-2 if term == "gradient_norm" else 3e-3
+        assert value == pytest.approx(first[term], rel=allowed), term

@@ -1,6 +1,7 @@
 """What Encoder and Decoder share: activation, normalisation, residual block, initial weights."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -17,6 +18,20 @@ LEAKY_SLOPE = 0.3
 # the blocks are 2 % of the Encoder's parameters and 4 % of the Decoder's, and a step takes 1.5
 # times as long; with a quarter 4 %, 8 % and 1.6 times.
 NARROWING = 8
+
+
+@contextmanager
+def computing_in(precision: str) -> Iterator[None]:
+    """Let the layers that are made in the block compute in "float32", "bfloat16" or "float64".
+
+    With bfloat16 their weights are float32 all the same, and the sums of batch normalisation too.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def activation(kind: str, *, name: str) -> keras.Layer:

@@ -8,6 +8,7 @@ from keras import ops
 
 from celeba_vae.model.decoder import build_decoder
 from celeba_vae.model.encoder import build_encoder
+from celeba_vae.model.layers import computing_in
 from celeba_vae.params import ModelParams
 
 Tensor = Any
@@ -23,6 +24,9 @@ class VAE(keras.Model):
     The noise is an input, not drawn here: the same noise gives the same loss on any backend,
     and a run can be resumed anywhere without a generator's state.
 
+    Encoder and Decoder may compute in bfloat16; what they give out is float32 here, and so are
+    all weights, the z-points and whatever is computed from them.
+
     Attributes:
         encoder: from images to mu and log_var, or to mu alone.
         decoder: from z-points to logits.
@@ -32,12 +36,19 @@ class VAE(keras.Model):
     """
 
     def __init__(
-        self, params: ModelParams, *, size: int, seed: int, learned_sigma: bool = False
+        self,
+        params: ModelParams,
+        *,
+        size: int,
+        seed: int,
+        learned_sigma: bool = False,
+        precision: str = "float32",
     ) -> None:
-        super().__init__(name="vae")
-        # Two seeds, or Encoder and Decoder would draw from the same stream.
-        self.encoder = build_encoder(params, size=size, seed=2 * seed)
-        self.decoder = build_decoder(params, size=size, seed=2 * seed + 1)
+        super().__init__(name="vae", dtype="float32" if precision == "bfloat16" else precision)
+        with computing_in(precision):
+            # Two seeds, or Encoder and Decoder would draw from the same stream.
+            self.encoder = build_encoder(params, size=size, seed=2 * seed)
+            self.decoder = build_decoder(params, size=size, seed=2 * seed + 1)
         self.noise_factor: Any = (
             self.add_weight(name="noise_factor", shape=(), initializer="ones", trainable=False)
             if params.variational
@@ -65,21 +76,28 @@ class VAE(keras.Model):
             logits (n, size, size, 3), mu (n, z_dim), log_var (n, z_dim) or None.
         """
         mu, log_var = self.encode(images, training=training)
-        logits = self.decoder(self.sample(mu, log_var, noise), training=training)
+        logits = self.decode(self.sample(mu, log_var, noise), training=training)
         return logits, mu, log_var
 
     def encode(self, images: Tensor, training: bool = False) -> tuple[Tensor, Tensor | None]:
         """Return mu and log_var of images, (n, z_dim) each; None for the log_var it has not."""
         if self.noise_factor is None:
-            return self.encoder(images, training=training), None
+            return self._exact(self.encoder(images, training=training)), None
         mu, log_var = self.encoder(images, training=training)
-        return mu, log_var
+        return self._exact(mu), self._exact(log_var)
+
+    def decode(self, z: Tensor, training: bool = False) -> Tensor:
+        """Return the logits (n, size, size, 3) of z-points (n, z_dim)."""
+        return self._exact(self.decoder(z, training=training))
 
     def sample(self, mu: Tensor, log_var: Tensor | None, noise: Tensor) -> Tensor:
         """Return z-points (n, z_dim), see `sample_z`; of the plain autoencoder mu itself."""
         if log_var is None:
             return mu
         return sample_z(mu, log_var, noise, self.noise_factor)
+
+    def _exact(self, computed: Tensor) -> Tensor:
+        return ops.cast(computed, self.variable_dtype)
 
 
 def sample_z(mu: Tensor, log_var: Tensor, noise: Tensor, factor: Tensor) -> Tensor:

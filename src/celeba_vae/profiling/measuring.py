@@ -135,48 +135,72 @@ def _run(
     optimizer: str,
     recompute: bool,
 ) -> dict[str, Any]:
-    from celeba_vae.training.determinism import configure_tensorflow
+    from celeba_vae.training.determinism import configure_backend
 
-    tf = configure_tensorflow(threads)
+    configure_backend(train.backend, threads)
     import keras
     import numpy as np
 
     from celeba_vae.model.vae import VAE
     from celeba_vae.profiling.counting import count_bytes
+    from celeba_vae.shards.read import Split
     from celeba_vae.training.schedules import make_optimizer
-    from celeba_vae.training.steps import compile_steps
+    from celeba_vae.training.steps import Batch
 
-    vae = VAE(model, size=size, seed=train.seed)
+    if train.backend == "jax":
+        from celeba_vae.training.jax_steps import compile_steps
+    else:
+        from celeba_vae.training.tensorflow_steps import compile_steps
+
+    vae = VAE(model, size=size, seed=train.seed, precision=train.precision)
     if recompute:
         # Keras' own RematScope fails in a compiled TensorFlow function (Keras 3.15).
         for part in (vae.encoder, vae.decoder):
-            part.call = _recomputed(tf, part.call)
+            part.call = _recomputed(part.call)
     chosen = (
         make_optimizer(train, steps_per_epoch=1)
         if optimizer == "adam"
         else keras.optimizers.get({"class_name": optimizer, "config": {}})
     )
     chosen.build(vae.trainable_variables)
-    train_step, _ = compile_steps(vae, chosen, train)
     random = np.random.default_rng(train.seed)
-    images = random.integers(0, 256, (train.batch_size, size, size, 3), dtype=np.uint8)
-    noise = random.standard_normal((train.batch_size, model.z_dim), dtype=np.float32)
+    count = train.batch_size
+    images = random.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    noise = random.standard_normal((count, model.z_dim), dtype=np.float32)
+    batch = Batch(np.arange(count), noise, np.float32(train.kl_weight))
+    split = Split((images,), np.array([0, count]))
+    compiled = compile_steps(vae, chosen, train, split, lambda: None)
     before, _ = resident_bytes(os.getpid())
     seconds = []
-    for _ in range(_WARM_UP + steps):
+    for index in range(_WARM_UP + steps):
         start = time.perf_counter()
-        float(train_step(images, noise, np.float32(train.kl_weight))["loss"])
+        list(compiled.train([range(index, index + 1)], lambda _: batch))
         seconds.append(time.perf_counter() - start)
-    gpus = tf.config.list_logical_devices("GPU")
     return {
         "counted": asdict(count_bytes(vae, chosen)),
         "seconds": seconds[_WARM_UP:],
         "before": before,
-        "device_peak": tf.config.experimental.get_memory_info("GPU:0")["peak"] if gpus else None,
+        "device_peak": _device_peak(train.backend),
     }
 
 
-def _recomputed(tf: Any, call: Any) -> Any:
+def _device_peak(backend: str) -> int | None:
+    """Return the most bytes of a GPU's memory that were in use; None on a CPU."""
+    if backend == "jax":
+        import jax
+
+        memory = jax.devices()[0].memory_stats()
+        return None if memory is None else int(memory["peak_bytes_in_use"])
+    import tensorflow as tf
+
+    if not tf.config.list_logical_devices("GPU"):
+        return None
+    return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+
+
+def _recomputed(call: Any) -> Any:
+    import tensorflow as tf
+
     def recomputed(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         return tf.recompute_grad(lambda x: call(x, training=training, mask=mask))(inputs)
 

@@ -1,4 +1,4 @@
-"""The switches that make TensorFlow give the same bits twice, set in one place."""
+"""The switches that make TensorFlow or JAX give the same bits twice, set in one place."""
 
 import os
 import re
@@ -9,12 +9,59 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from celeba_vae.errors import UserError
+
 # What TensorFlow's C++ part says at start whatever TF_CPP_MIN_LOG_LEVEL is: notes and warnings
 # on the processor and on missing GPU libraries. Errors start with E or F and are let through.
 _NOISE = re.compile(rb"[IW]\d{4} |WARNING: All log messages before absl::InitializeLog")
 # An error only where there is a GPU driver.
 _NO_DRIVER = re.compile(rb"E\d{4} .*failed call to cuInit")
 _DRIVER = Path("/dev/nvidiactl")
+
+
+def configure_backend(backend: str, threads: int) -> None:
+    """Configure the backend that trains: "tensorflow" or "jax".
+
+    Raises:
+        RuntimeError, UserError: see `configure_tensorflow` and `configure_jax`.
+    """
+    if backend == "jax":
+        configure_jax(threads)
+    else:
+        configure_tensorflow(threads)
+
+
+def configure_jax(threads: int) -> Any:
+    """Import JAX with every switch set that its results depend on, and return the module.
+
+    On a processor `threads` is the size of its pool of threads (by default as many as there are
+    processors). On a GPU only kernels are used that add in the same order each time, and they
+    are chosen without measuring which is faster, for that differs from run to run. float32 means
+    float32, not TensorFloat-32. TensorFlow is not imported.
+
+    Args:
+        threads: threads that one operation may use.
+
+    Raises:
+        RuntimeError: JAX or Keras was imported before, so that the switches would come too late.
+        UserError: JAX is not installed.
+    """
+    if "jax" in sys.modules or "keras" in sys.modules:
+        raise RuntimeError("configure_jax must run before JAX and Keras are imported")
+    os.environ["KERAS_BACKEND"] = "jax"
+    os.environ["NPROC"] = str(threads)
+    flags = [os.environ.get("XLA_FLAGS", ""), "--xla_gpu_deterministic_ops=true"]
+    os.environ["XLA_FLAGS"] = " ".join(filter(None, flags))
+    try:
+        import jax
+    except ModuleNotFoundError:
+        raise UserError(
+            "train.backend is jax, but JAX is not installed: `pip install -e .[jax]`, on a GPU "
+            "also `pip install jax[cuda13]`; or set train.backend=tensorflow"
+        ) from None
+    jax.config.update("jax_default_matmul_precision", "highest")
+    pin_linear_algebra()
+    return jax
 
 
 def configure_tensorflow(threads: int) -> Any:

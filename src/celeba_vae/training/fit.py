@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import numpy as np
 
 from celeba_vae import feed
@@ -18,7 +19,13 @@ from celeba_vae.shards.read import Split
 from celeba_vae.training.interruption import StopRequest, stop_on_request
 from celeba_vae.training.schedules import best_epoch, ends_early, kl_weight_at, make_optimizer
 from celeba_vae.training.state import State
-from celeba_vae.training.steps import TERMS, Step, compile_steps
+from celeba_vae.training.steps import TERMS, Batch, Step
+
+# Keras has its backend from its first import on.
+if keras.backend.backend() == "jax":
+    from celeba_vae.training.jax_steps import compile_steps
+else:
+    from celeba_vae.training.tensorflow_steps import compile_steps
 
 _LOSSES = (*TERMS, "bits_per_dimension")
 HISTORY_COLUMNS = (
@@ -127,7 +134,7 @@ def fit(
     optimizer = make_optimizer(params, steps_per_epoch=batches)
     optimizer.build(vae.trainable_variables)
     progress = _Progress() if state is None else _restore(state, vae, optimizer)
-    train_step, validation_step = compile_steps(vae, optimizer, params)
+    steps = compile_steps(vae, optimizer, params, train, check)
     z_dim = vae.decoder.input_shape[-1]
 
     def keep_state() -> None:
@@ -148,26 +155,29 @@ def fit(
     ):
         while not _is_done(progress, params):
             epoch = progress.epoch
-            order = feed.epoch_order(len(train), seed=params.seed, epoch=epoch)
-            for index in range(progress.step, batches):
-                rows = feed.batch_rows(order, batch_size=params.batch_size, index=index)
-                noise = feed.noise((len(rows), z_dim), seed=params.seed, epoch=epoch, index=index)
-                number = (epoch - 1) * batches + index
-                kl_weight = kl_weight_at(number, params, steps_per_epoch=batches)
-                check()
-                found = train_step(train.take(rows), noise, np.float32(kl_weight))
-                terms = {name: float(value) for name, value in found.items()}
-                _check_finite(terms, progress.means, epoch=epoch, step=index + 1)
-                progress.means.add(terms, len(rows))
-                progress.step = index + 1
+            before = (epoch - 1) * batches
+            batch = batches_of_epoch(len(train), params, z_dim=z_dim, epoch=epoch)
+            runs = runs_of_epoch(
+                range(progress.step, batches),
+                longest=steps.longest,
+                every=checkpoint_steps,
+                before=before,
+                whole=len(train) // params.batch_size,
+            )
+            for run, found in zip(runs, steps.train(runs, batch), strict=True):
+                for index, terms in zip(run, found, strict=True):
+                    _check_finite(terms, progress.means, epoch=epoch, step=index + 1)
+                    images = min(params.batch_size, len(train) - index * params.batch_size)
+                    progress.means.add(terms, images)
+                progress.step = run.stop
                 shown = {term: f"{terms[term]:.1f}" for term in ("loss", "reconstruction", "kl")}
                 bar.set_postfix(shown | {"epoch": epoch}, refresh=False)
-                bar.update()
+                bar.update(len(run))
                 stop_if_asked(request)
-                if (number + 1) % checkpoint_steps == 0 and progress.step < batches:
+                if (before + run.stop) % checkpoint_steps == 0 and progress.step < batches:
                     keep_state()
             trained = None if params.ema is None else _take_average(vae, optimizer)
-            validated = _validate(vae, validation_step, validation, params, request, check)
+            validated = _validate(vae, steps.validate, validation, params, request, check)
             if not request:
                 rates = {
                     "learning_rate": float(optimizer.learning_rate),
@@ -187,6 +197,41 @@ def fit(
         _assign(vae.weights, progress.best)
         chosen = best_epoch(_val_losses(progress))
     return Fitted(progress.history, progress.kl_per_dimension, chosen)
+
+
+def batches_of_epoch(
+    images: int, params: TrainParams, *, z_dim: int, epoch: int
+) -> Callable[[int], Batch]:
+    """Return the function that gives the batch of an index within an epoch."""
+    order = feed.epoch_order(images, seed=params.seed, epoch=epoch)
+    count = feed.batch_count(images, params.batch_size)
+
+    def batch(index: int) -> Batch:
+        rows = feed.batch_rows(order, batch_size=params.batch_size, index=index)
+        noise = feed.noise((len(rows), z_dim), seed=params.seed, epoch=epoch, index=index)
+        kl_weight = kl_weight_at((epoch - 1) * count + index, params, steps_per_epoch=count)
+        return Batch(rows, noise, np.float32(kl_weight))
+
+    return batch
+
+
+def runs_of_epoch(
+    steps: range, *, longest: int, every: int, before: int, whole: int
+) -> list[range]:
+    """Cut the steps of an epoch into runs of at most `longest`.
+
+    A run ends where a state is kept, which is `every` so many steps, `before` those of this epoch
+    included; and before the short batch, which is the one of index `whole`, where there is one.
+    """
+    runs = []
+    first = steps.start
+    while first < steps.stop:
+        ends = [steps.stop, first + longest, first + every - (before + first) % every]
+        if first < whole:
+            ends.append(whole)
+        runs.append(range(first, min(ends)))
+        first = min(ends)
+    return runs
 
 
 def _is_done(progress: _Progress, params: TrainParams) -> bool:
@@ -227,7 +272,7 @@ def _end_epoch(
 
 def _validate(
     vae: VAE,
-    validation_step: Step,
+    validate: Step,
     validation: Split,
     params: TrainParams,
     request: StopRequest,
@@ -250,7 +295,7 @@ def _validate(
         rows = feed.batch_rows(order, batch_size=params.batch_size, index=index)
         noise = feed.validation_noise((len(rows), z_dim), seed=params.seed, index=index)
         check()
-        found = validation_step(validation.take(rows), noise, kl_weight)
+        found = validate(validation.take(rows), noise, kl_weight)
         means.add({term: float(found[term]) for term in TERMS}, len(rows))
         if "kl_per_dimension" in found:
             kl += len(rows) * np.asarray(found["kl_per_dimension"], np.float64)

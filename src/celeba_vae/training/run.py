@@ -57,7 +57,7 @@ def train_model(
             epoch whose weights were written, and its row of the history (nats per image).
         model: the architecture.
         train: the parameters of the fit.
-        threads: TensorFlow's threads within an operation, kept beside the weights.
+        threads: the backend's threads within an operation, kept beside the weights.
         run: how often the state is kept, and how much of the states.
         code: sha256 of each source file that trains, by name; other code starts afresh.
 
@@ -78,6 +78,7 @@ def train_model(
         size=training.image_shape[0],
         seed=train.seed,
         learned_sigma=train.sigma == "learned",
+        precision=train.precision,
     )
     root = scratch_folder("train")
     identity = _identity(shards, model=model, train=train, threads=threads, code=code)
@@ -150,7 +151,7 @@ def _identity(
         "model": model.model_dump(),
         "train": settings,
         "data": sha256_of(shards / MANIFEST_FILE),
-        "machine": training_machine(threads),
+        "machine": training_machine(threads, train.backend),
         "code": dict(code),
     }
 

@@ -1,10 +1,14 @@
-"""One step of training or validation as a compiled TensorFlow function."""
+"""One step of training or validation as Keras ops: the same on every backend.
 
-from collections.abc import Callable
-from typing import Any
+What a backend does its own way stands in `tensorflow_steps` and `jax_steps`, the drivers: how a
+gradient is taken, how steps are compiled, and how images reach them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from celeba_vae.model.losses import losses
 from celeba_vae.model.vae import VAE
@@ -12,63 +16,141 @@ from celeba_vae.params import TrainParams
 
 TERMS = ("loss", "reconstruction", "kl", "kl_weighted")
 
+Tensor = Any
+Terms = dict[str, Tensor]
 # images uint8 (n, size, size, 3), noise float32 (n, z_dim), KL weight -> tensors by name.
-Step = Callable[[np.ndarray, np.ndarray, np.float32], dict[str, Any]]
+Step = Callable[[Tensor, Tensor, Tensor], Terms]
+
+# A function of a batch that gives TERMS, the batch, and the values of the variables that are not
+# trained -> TERMS, the gradient of the loss for each trained variable, the new values.
+Gradient = Callable[
+    [Step, tuple[Tensor, Tensor, Tensor], list[Tensor]], tuple[Terms, list[Tensor], list[Tensor]]
+]
+# First and last + 1 index, body(index, sums) -> sums, first sums -> last sums. One round must end
+# before the next begins, or two of them would be in memory at the same time.
+Loop = Callable[[int, int, Callable[[Tensor, Any], Any], Any], Any]
 
 
-def compile_steps(vae: VAE, optimizer: Any, params: TrainParams) -> tuple[Step, Step]:
-    """Return the functions that train on a batch and that validate one.
+class Batch(NamedTuple):
+    """What a step is given.
 
-    Args:
-        vae: the model; the first function changes its weights.
-        optimizer: Keras' optimizer, built for the model's trainable variables.
-        params: loss, sigma and free_bits.
-
-    Returns:
-        train_step: returns TERMS, each a scalar in nats per image, and "gradient_norm", the
-            length of the gradient over all weights before clipping.
-        validation_step: returns TERMS, "kl_per_dimension" (z_dim,) in nats, a mean over the
-            images, and "mu" (n, z_dim).
+    Attributes:
+        rows: the rows of its images in the split, (n,).
+        noise: float32 (n, z_dim), from N(0, I).
+        kl_weight: the factor on the KL loss.
     """
 
-    def batch_losses(
-        images: tf.Tensor, noise: tf.Tensor, kl_weight: tf.Tensor, training: bool
-    ) -> dict[str, tf.Tensor]:
-        return losses(
-            vae,
-            images,
-            noise,
-            loss=params.loss,
-            sigma=params.sigma,
-            kl_weight=kl_weight,
-            free_bits=params.free_bits,
-            training=training,
+    rows: np.ndarray
+    noise: np.ndarray
+    kl_weight: np.float32
+
+
+class Steps(NamedTuple):
+    """The compiled steps of a fit.
+
+    Attributes:
+        longest: how many steps may stand in one run. Between two runs the variables of model and
+            optimizer have the values after the first of them, within a run nobody knows them.
+        train: runs, each the indices of its steps, and the batch of an index -> for each run a
+            list with TERMS and "gradient_norm", the length of the gradient over all weights before
+            clipping, for each of its steps, in nats per image. The batches of a run must be of
+            one size. It changes the variables of model and optimizer.
+        validate: returns TERMS, "kl_per_dimension" (z_dim,) in nats, a mean over the images, and
+            "mu" (n, z_dim); the plain autoencoder has no "kl_per_dimension".
+    """
+
+    longest: int
+    train: Callable[[Sequence[range], Callable[[int], Batch]], Iterator[list[Mapping[str, float]]]]
+    validate: Step
+
+
+def training_step(
+    vae: VAE, optimizer: Any, params: TrainParams, gradient: Gradient, loop: Loop
+) -> Step:
+    """Return the function that trains on a batch, for a driver to compile.
+
+    Args:
+        vae: the model; the function changes its weights.
+        optimizer: Keras' optimizer, built for the model's trainable variables.
+        params: loss, sigma, free_bits, batch_size and accumulate.
+        gradient: the backend's gradient.
+        loop: the backend's loop; used where params.accumulate is above 1, and then the number of
+            images of a batch must be known when the function is compiled.
+
+    Returns:
+        A function that returns TERMS and "gradient_norm".
+    """
+
+    def terms_of(images: Tensor, noise: Tensor, kl_weight: Tensor) -> Terms:
+        found = batch_losses(vae, params, images, noise, kl_weight, training=True)
+        return {term: found[term] for term in TERMS}
+
+    def accumulated(
+        images: Tensor, noise: Tensor, kl_weight: Tensor, others: list[Tensor]
+    ) -> tuple[Terms, list[Tensor], list[Tensor]]:
+        total = images.shape[0]
+        size = params.batch_size // params.accumulate
+
+        def add(sums: Any, start: Tensor, count: int) -> Any:
+            terms, gradients, others = sums
+            part = (_rows(images, start, count), _rows(noise, start, count), kl_weight)
+            found, steepest, others = gradient(terms_of, part, others)
+            share = count / total
+            terms = {term: terms[term] + share * found[term] for term in TERMS}
+            gradients = [
+                so_far + share * more for so_far, more in zip(gradients, steepest, strict=True)
+            ]
+            return terms, gradients, others
+
+        sums = (
+            {term: ops.zeros((), "float32") for term in TERMS},
+            [ops.zeros_like(variable.value) for variable in vae.trainable_variables],
+            others,
         )
+        whole, rest = divmod(total, size)
+        sums = loop(0, whole, lambda index, sums: add(sums, index * size, size), sums)
+        terms, gradients, others = add(sums, whole * size, rest) if rest else sums
+        return terms, gradients, others
 
-    # One graph for whole and short batches, and for any KL weight.
-    signature = [
-        tf.TensorSpec((None, *vae.encoder.input_shape[1:]), tf.uint8),
-        tf.TensorSpec((None, *vae.decoder.input_shape[1:]), tf.float32),
-        tf.TensorSpec((), tf.float32),
-    ]
-
-    @tf.function(input_signature=signature)
-    def train_step(
-        images: tf.Tensor, noise: tf.Tensor, kl_weight: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            terms = batch_losses(images, noise, kl_weight, training=True)
-        gradients = tape.gradient(terms["loss"], vae.trainable_variables)
+    def step(images: Tensor, noise: Tensor, kl_weight: Tensor) -> Terms:
+        untrained = vae.non_trainable_variables
+        others = [variable.value for variable in untrained]
+        if params.accumulate == 1:
+            terms, gradients, others = gradient(terms_of, (images, noise, kl_weight), others)
+        else:
+            terms, gradients, others = accumulated(images, noise, kl_weight, others)
+        for variable, value in zip(untrained, others, strict=True):
+            variable.assign(value)
         optimizer.apply(gradients)
-        return {
-            **{term: terms[term] for term in TERMS},
-            "gradient_norm": tf.linalg.global_norm(gradients),
-        }
+        squares = ops.stack([ops.sum(ops.square(one)) for one in gradients])
+        return {**terms, "gradient_norm": ops.sqrt(ops.sum(squares))}
 
-    @tf.function(input_signature=signature)
-    def validation_step(
-        images: tf.Tensor, noise: tf.Tensor, kl_weight: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        return batch_losses(images, noise, kl_weight, training=False)
+    return step
 
-    return train_step, validation_step
+
+def batch_losses(
+    vae: VAE,
+    params: TrainParams,
+    images: Tensor,
+    noise: Tensor,
+    kl_weight: Tensor,
+    *,
+    training: bool,
+) -> Terms:
+    """Return `losses.losses` of a batch with the parameters' loss, sigma and free_bits."""
+    return losses(
+        vae,
+        images,
+        noise,
+        loss=params.loss,
+        sigma=params.sigma,
+        kl_weight=kl_weight,
+        free_bits=params.free_bits,
+        training=training,
+    )
+
+
+def _rows(array: Tensor, start: Tensor, count: int) -> Tensor:
+    """Return `count` rows from `start` on, which may be known only when the step runs."""
+    rest = array.shape[1:]
+    return ops.slice(array, (start, *(0 for _ in rest)), (count, *rest))

@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from celeba_vae import feed
 from celeba_vae.errors import UserError
@@ -36,13 +35,14 @@ def watch_in(folder: Path, vae: VAE, *, seed: int, tensorboard: bool) -> Watch:
 
     def watch(row: Mapping[str, float]) -> None:
         epoch = int(row["epoch"])
-        logits = vae.decoder(z, training=False)
-        pixels = keras.ops.convert_to_numpy(keras.ops.sigmoid(logits))
+        pixels = keras.ops.convert_to_numpy(keras.ops.sigmoid(vae.decode(z)))
         faces = np.rint(255.0 * pixels).astype(np.uint8)
         grid = image_grid(faces, rows=ROWS, columns=COLUMNS)
         save_png(folder / f"epoch-{epoch:03}.png", grid)
         if writer is None:
             return
+        import tensorflow as tf
+
         with writer.as_default(step=epoch):
             for name, value in row.items():
                 tf.summary.scalar(name, value)
@@ -60,4 +60,9 @@ def _tensorboard_writer(folder: Path) -> Any:
             "run.tensorboard is true, but TensorBoard is not installed: "
             "`pip install celeba-vae[tensorboard]`, or set run.tensorboard=false"
         )
+    # Here, for on JAX nothing else needs it; and there it leaves the GPU to JAX.
+    import tensorflow as tf
+
+    if keras.backend.backend() != "tensorflow":
+        tf.config.set_visible_devices([], "GPU")
     return tf.summary.create_file_writer(str(folder))

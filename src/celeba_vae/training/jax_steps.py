@@ -1,0 +1,186 @@
+"""The steps on JAX: runs of many steps on the device, with the images in its memory."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import zip_longest
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from celeba_vae.model.vae import VAE
+from celeba_vae.params import TrainParams
+from celeba_vae.progress import progress_bar
+from celeba_vae.shards.read import Split
+from celeba_vae.training.steps import (
+    TERMS,
+    Batch,
+    Gradient,
+    Step,
+    Steps,
+    Terms,
+    batch_losses,
+    training_step,
+)
+
+# Images of a run of steps on a GPU: a tenth of a second where it is fast, within which nothing
+# can stop it, and long enough for the host to prepare the next run meanwhile.
+RUN_IMAGES = 16_384
+# Share of the device's memory that the training images may take.
+_RESIDENT_SHARE = 0.5
+
+_FOUND = (*TERMS, "gradient_norm")
+
+
+def compile_steps(
+    vae: VAE, optimizer: Any, params: TrainParams, images: Split, check: Callable[[], None]
+) -> Steps:
+    """Return the steps that train on `images` and that validate.
+
+    The noise is made on the host, while the device computes, and not on the device: so it is the
+    same as on TensorFlow, and a batch's can be cut by rows.
+
+    Args:
+        vae: the model, whose weights training changes.
+        optimizer: Keras' optimizer, built for the model's trainable variables.
+        params: the training parameters.
+        images: the training images; they are copied to the device where they fit.
+        check: called before images are read, and before each run; raises if they are not those
+            of before.
+    """
+    variables = [*vae.weights, *optimizer.variables]
+    step = training_step(vae, optimizer, params, _gradient_of(vae), jax.lax.fori_loop)
+    resident = to_device(images, check) if fit_on_device(images) else None
+    # Without the images on the device each step is given its own.
+    longest = 1 if resident is None else max(1, RUN_IMAGES // params.batch_size)
+
+    # The number of steps is a value, not a part of the program: a run of any length computes the
+    # same bits, so that a training can be stopped, kept and gone on with after any step.
+    @partial(jax.jit, donate_argnums=0)
+    def train_run(
+        values: list[jax.Array],
+        pixels: jax.Array,
+        rows: jax.Array,
+        noise: jax.Array,
+        kl_weights: jax.Array,
+        count: jax.Array,
+    ) -> tuple[list[jax.Array], Terms]:
+        def one(index: jax.Array, carried: Any) -> Any:
+            values, found = carried
+            known = zip(variables, values, strict=True)
+            with keras.StatelessScope(state_mapping=known) as scope:
+                terms = step(pixels[rows[index]], noise[index], kl_weights[index])
+            values = [scope.get_current_value(variable) for variable in variables]
+            return values, {name: found[name].at[index].set(terms[name]) for name in _FOUND}
+
+        nothing = {name: jnp.zeros(len(rows), jnp.float32) for name in _FOUND}
+        done: tuple[list[jax.Array], Terms] = jax.lax.fori_loop(0, count, one, (values, nothing))
+        return done
+
+    def prepare(batches: list[Batch]) -> tuple[Any, ...]:
+        check()
+        rows = np.stack([batch.rows for batch in batches])
+        pixels = resident
+        if pixels is None:
+            pixels = images.take(rows.ravel())
+            rows = np.arange(rows.size).reshape(rows.shape)
+        return (
+            pixels,
+            _padded(rows.astype(np.int32), longest),
+            _padded(np.stack([batch.noise for batch in batches]), longest),
+            _padded(np.stack([batch.kl_weight for batch in batches]), longest),
+            np.int32(len(batches)),
+        )
+
+    def train(
+        runs: Sequence[range], batch: Callable[[int], Batch]
+    ) -> Iterator[list[Mapping[str, float]]]:
+        if not runs:
+            return
+        prepared = prepare([batch(index) for index in runs[0]])
+        for run, following in zip_longest(runs, runs[1:]):
+            values, found = train_run([variable.value for variable in variables], *prepared)
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+            # The device computes meanwhile.
+            if following is not None:
+                prepared = prepare([batch(index) for index in following])
+            columns = jax.device_get(found)
+            yield [
+                {name: float(columns[name][place]) for name in _FOUND}
+                for place, _ in enumerate(run)
+            ]
+
+    @jax.jit
+    def validate_with(
+        values: list[jax.Array], images: jax.Array, noise: jax.Array, kl_weight: jax.Array
+    ) -> Terms:
+        with keras.StatelessScope(state_mapping=zip(vae.weights, values, strict=True)):
+            return batch_losses(vae, params, images, noise, kl_weight, training=False)
+
+    def validate(images: np.ndarray, noise: np.ndarray, kl_weight: np.float32) -> Terms:
+        values = [weight.value for weight in vae.weights]
+        found: Terms = jax.device_get(validate_with(values, images, noise, kl_weight))
+        return found
+
+    return Steps(longest=longest, train=train, validate=validate)
+
+
+def fit_on_device(images: Split) -> bool:
+    """Return whether the images may be copied to the device.
+
+    Never to a processor, which reads them where they are: in the mapped shards.
+    """
+    memory = jax.devices()[0].memory_stats()
+    if memory is None:
+        return False
+    size = sum(shard.nbytes for shard in images.shards)
+    return bool(size <= _RESIDENT_SHARE * memory["bytes_limit"])
+
+
+def to_device(images: Split, check: Callable[[], None]) -> jax.Array:
+    """Copy the images to the device, shard by shard, so that they are there only once.
+
+    Returns:
+        uint8 (n, size, size, 3).
+    """
+
+    @partial(jax.jit, donate_argnums=0)
+    def put(held: jax.Array, shard: jax.Array, start: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_update_slice(held, shard, (start, 0, 0, 0))
+
+    held = jnp.zeros((len(images), *images.image_shape), jnp.uint8)
+    with progress_bar(len(images), label="to the device", unit="images") as bar:
+        for shard, start in zip(images.shards, images.starts[:-1], strict=True):
+            check()
+            held = put(held, shard, np.int32(start))
+            bar.update(len(shard))
+    return held
+
+
+def _gradient_of(vae: VAE) -> Gradient:
+    def gradient(
+        function: Step, batch: tuple[jax.Array, jax.Array, jax.Array], others: list[jax.Array]
+    ) -> tuple[Terms, list[jax.Array], list[jax.Array]]:
+        trained, untrained = vae.trainable_variables, vae.non_trainable_variables
+
+        def loss_of(values: list[jax.Array]) -> tuple[jax.Array, tuple[Terms, list[jax.Array]]]:
+            known = zip([*trained, *untrained], [*values, *others], strict=True)
+            with keras.StatelessScope(state_mapping=known) as scope:
+                terms = function(*batch)
+            changed = [scope.get_current_value(variable) for variable in untrained]
+            return terms["loss"], (terms, changed)
+
+        values = [variable.value for variable in trained]
+        (_, (terms, changed)), gradients = jax.value_and_grad(loss_of, has_aux=True)(values)
+        return terms, gradients, changed
+
+    return gradient
+
+
+def _padded(array: np.ndarray, length: int) -> np.ndarray:
+    """Return the array with zeros behind its rows, up to `length` of them."""
+    padding = [(0, length - len(array)), *((0, 0) for _ in array.shape[1:])]
+    return np.pad(array, padding)
