@@ -4,7 +4,13 @@ import math
 
 import keras
 
-from celeba_vae.model.layers import activation, batch_norm, initializers, residual_block
+from celeba_vae.model.layers import (
+    Conv2DTranspose,
+    activation,
+    batch_norm,
+    initializers,
+    residual_block,
+)
 from celeba_vae.params import ModelParams
 
 
@@ -31,7 +37,7 @@ def build_decoder(params: ModelParams, *, size: int, seed: int) -> keras.Model:
     for level, (filters, stride) in enumerate(outwards, start=1):
         if params.blocks == "residual":
             x = residual_block(x, params, initializer, name=f"block_{level}")
-        x = keras.layers.Conv2DTranspose(
+        x = Conv2DTranspose(
             filters,
             params.kernel,
             strides=stride,

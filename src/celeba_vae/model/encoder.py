@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from celeba_vae.model.layers import activation, batch_norm, initializers, residual_block
+from celeba_vae.model.layers import Conv2D, activation, batch_norm, initializers, residual_block
 from celeba_vae.params import ModelParams
 
 
@@ -25,7 +25,7 @@ def build_encoder(params: ModelParams, *, size: int, seed: int) -> keras.Model:
     for level, (filters, stride) in enumerate(
         zip(params.filters, params.strides, strict=True), start=1
     ):
-        x = keras.layers.Conv2D(
+        x = Conv2D(
             filters,
             params.kernel,
             strides=stride,

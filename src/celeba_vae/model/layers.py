@@ -1,4 +1,8 @@
-"""What Encoder and Decoder share: activation, normalisation, residual block, initial weights."""
+"""What Encoder and Decoder share: layers, residual block, initial weights.
+
+Three layers of Keras compute the same here in less time on a processor (`python -m
+tests.benchmarks.step`); they bear Keras' names, by which files of weights know them.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from celeba_vae.params import ModelParams
 
@@ -18,6 +23,68 @@ LEAKY_SLOPE = 0.3
 # the blocks are 2 % of the Encoder's parameters and 4 % of the Decoder's, and a step takes 1.5
 # times as long; with a quarter 4 %, 8 % and 1.6 times.
 NARROWING = 8
+
+
+def add_bias(maps: Tensor, bias: Tensor) -> Tensor:
+    """Return maps (n, height, width, channels) plus bias (channels,).
+
+    The gradient of the bias is a sum over all but the channels, taken as a product with ones.
+    TensorFlow would let the convolution's kernel gradient add it up on the way, which takes up to
+    three times as long as the two apart, or with few channels add one value after another.
+    """
+    # A tensor: a custom gradient of TensorFlow takes no variable.
+    return _biased(maps, ops.reshape(bias, (-1,)))
+
+
+@ops.custom_gradient
+def _biased(maps: Tensor, bias: Tensor) -> tuple[Tensor, Any]:
+    def gradient(*given: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        # Keras' protocol: TensorFlow and JAX give it by place.
+        (of_sum,) = given or (upstream,)
+        _, _, width, channels = of_sum.shape
+        rows = ops.reshape(of_sum, (-1, width * channels))  # (n * height, width * channels)
+        sums = ops.matmul(ops.ones((1, ops.shape(rows)[0]), rows.dtype), rows)
+        return of_sum, ops.sum(ops.reshape(sums, (width, channels)), axis=0)
+
+    return ops.add(maps, bias), gradient
+
+
+class Conv2D(keras.layers.Conv2D):
+    """Keras' convolution with `add_bias`."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return the maps (n, height / stride, width / stride, filters)."""
+        return add_bias(self.convolution_op(inputs, self.kernel), self.bias)
+
+
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
+    """Keras' transposed convolution with `add_bias`."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return the maps (n, height * stride, width * stride, filters)."""
+        maps = ops.conv_transpose(
+            inputs, self.kernel, strides=list(self.strides), padding=self.padding
+        )
+        return add_bias(maps, self.bias)
+
+
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras' batch normalisation, which in training on TensorFlow is one fused kernel."""
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+        """Return the normalised inputs, of their shape; in training the averages move."""
+        fused = keras.backend.backend() == "tensorflow" and self.compute_dtype != "float64"
+        if not (training and fused):
+            return super().call(inputs, training=training, mask=mask)
+        from celeba_vae.model.tensorflow_kernels import batch_normalized
+
+        # Sums are float32 also where the layers compute in bfloat16, as in Keras' layer.
+        outputs, mean, variance = batch_normalized(
+            ops.cast(inputs, "float32"), self.gamma, self.beta, epsilon=self.epsilon
+        )
+        for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            average.assign(average * self.momentum + value * (1.0 - self.momentum))
+        return ops.cast(outputs, self.compute_dtype)
 
 
 @contextmanager
@@ -43,7 +110,7 @@ def activation(kind: str, *, name: str) -> keras.Layer:
 
 def batch_norm(params: ModelParams, *, name: str) -> keras.Layer:
     """Return a batch normalisation layer with the parameters' momentum."""
-    return keras.layers.BatchNormalization(momentum=params.batch_norm_momentum, name=name)
+    return BatchNormalization(momentum=params.batch_norm_momentum, name=name)
 
 
 def residual_block(
@@ -56,7 +123,7 @@ def residual_block(
     unchanged (He et al. 2016, Identity Mappings in Deep Residual Networks).
     """
     maps = x.shape[-1]
-    y = keras.layers.Conv2D(
+    y = Conv2D(
         max(1, maps // NARROWING),
         params.kernel,
         padding="same",
@@ -66,7 +133,7 @@ def residual_block(
     if params.batch_norm:
         y = batch_norm(params, name=f"{name}_norm")(y)
     y = activation(params.activation, name=f"{name}_activation")(y)
-    y = keras.layers.Conv2D(maps, 1, kernel_initializer=next(initializer), name=f"{name}_widen")(y)
+    y = Conv2D(maps, 1, kernel_initializer=next(initializer), name=f"{name}_widen")(y)
     return keras.layers.Add(name=f"{name}_add")([x, y])
 
 

@@ -74,11 +74,10 @@ def losses(
 def bernoulli_loss(images: Tensor, logits: Tensor) -> Tensor:
     """Return the binary cross-entropy of each image, summed over pixels and channels, in nats.
 
-    max(l, 0) - l * x + log(1 + exp(-|l|)), which does not overflow for large logits l.
-    images in [0, 1] and logits: (n, size, size, 3); result: (n,).
+    softplus(l) - l * x, with softplus(l) = log(1 + exp(l)), which does not overflow for large
+    logits l. images in [0, 1] and logits: (n, size, size, 3); result: (n,).
     """
-    softplus = ops.log1p(ops.exp(-ops.abs(logits)))
-    return ops.sum(ops.relu(logits) - logits * images + softplus, axis=(1, 2, 3))
+    return ops.sum(ops.softplus(logits) - logits * images, axis=(1, 2, 3))
 
 
 def gaussian_loss(squared_error: Tensor, variance: Tensor) -> Tensor:
