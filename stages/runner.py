@@ -30,6 +30,11 @@ def run(stage: Callable[[Params], None]) -> None:
     finished. A stage whose DVC is killed dies with it. DVC notes code and parameters when a stage
     has ended; so a stage during which they were edited ends with an error.
     """
+    if sys.argv[1:]:
+        sys.exit(
+            f"error: {stage.__name__} takes no arguments: its parameters are in params.yaml, see "
+            "`celeba-vae parameters --help`"
+        )
     die_with_parent(os.getppid())
     signal.signal(signal.SIGTERM, _terminate)
     try:
