@@ -1,9 +1,10 @@
-"""Processes that do not outlive the one that started them."""
+"""Processes: none outlives the one that started it; and the memory that one takes."""
 
 import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
 
 # <linux/prctl.h>: the signal a process gets when its parent ends.
 _PR_SET_PDEATHSIG = 1
@@ -22,3 +23,16 @@ def die_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
+
+
+def resident_bytes(process: int) -> tuple[int, int]:
+    """Return the anonymous and the file-backed memory of a process, now; of an ended one 0."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0, 0
+    status = dict(line.split(":", 1) for line in lines)
+    anonymous, files = (
+        int(status.get(name, "0 kB").split()[0]) * 1024 for name in ("RssAnon", "RssFile")
+    )
+    return anonymous, files

@@ -32,6 +32,7 @@ from celeba_vae.faces.annotations import ANNOTATION_FILES
 from celeba_vae.faces.layout import ARCHIVE, ARCHIVE_FOLDER, SOURCE_FILE
 from celeba_vae.faces.local import is_image
 from celeba_vae.params import PrepareParams, load_params
+from celeba_vae.processes import resident_bytes
 from celeba_vae.shards.transform import FILTERS, crop_box, to_square
 from celeba_vae.shards.write import write_shards
 
@@ -148,19 +149,16 @@ def make_raw(source: Path, folder: Path, images: int | None) -> int:
 def anonymous_bytes(process: int) -> int:
     """Return the anonymous memory of a process and all below it, now."""
     parents: dict[int, int] = {}
-    anonymous: dict[int, int] = {}
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            lines = (place / "status").read_text().splitlines()
+            stat = (place / "stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        status = dict(line.split(":", 1) for line in lines)
-        parents[int(place.name)] = int(status["PPid"])
-        anonymous[int(place.name)] = int(status.get("RssAnon", "0 kB").split()[0]) * 1024
+        parents[int(place.name)] = int(stat.rpartition(")")[2].split()[1])
     tree = [process]
     for member in tree:
         tree += [child for child, parent in parents.items() if parent == member]
-    return sum(anonymous.get(member, 0) for member in tree)
+    return sum(resident_bytes(member)[0] for member in tree)
 
 
 def processor_seconds() -> float:

@@ -11,13 +11,12 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 from celeba_vae.errors import UserError
 from celeba_vae.params import ModelParams, Params, TrainParams
-from celeba_vae.processes import die_with_parent
+from celeba_vae.processes import die_with_parent, resident_bytes
 
 # The first step compiles; the second still allocates.
 _WARM_UP = 2
@@ -110,19 +109,6 @@ def measure(params: Params, *, steps: int, optimizer: str, recompute: bool) -> M
         file_backed=file_backed,
         device_peak=result["device_peak"],
     )
-
-
-def resident_bytes(process: int) -> tuple[int, int]:
-    """Return the anonymous and the file-backed memory of a process, now; of an ended one 0."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0, 0
-    status = dict(line.split(":", 1) for line in lines)
-    anonymous, files = (
-        int(status.get(name, "0 kB").split()[0]) * 1024 for name in ("RssAnon", "RssFile")
-    )
-    return anonymous, files
 
 
 def _run(
