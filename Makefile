@@ -62,8 +62,11 @@ changes: setup ## print what parameters and figures are against BASE=HEAD~1, as 
 	@printf '\n### Parameters against %s\n\n' $(BASE) && dvc params diff --md $(BASE)
 	@printf '\n### Figures against %s\n\n' $(BASE) && dvc metrics diff --md $(BASE)
 
-bench: setup ## print how fast the feed hands out batches and, with FACES=folder, preparation
+# FACES=folder of CelebA's archive adds preparation. PyTorch is not among the requirements.
+bench: setup ## print how fast step, feed and stages are beside others (ten minutes)
+	python -m tests.benchmarks.step
 	python -m tests.benchmarks.feed
+	python -m tests.benchmarks.stages
 	$(if $(FACES),python -m tests.benchmarks.prepare $(FACES))
 
 TIMES ?= 100
