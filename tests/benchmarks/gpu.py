@@ -18,16 +18,14 @@ import argparse
 import importlib.util
 import json
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tests.benchmarks.turns import Contender, median_of, ratio, serve, take_turns
 from tests.support import ROOT
 
 OURS, UNBOUND, PYTORCH = "ours", "ours, not deterministic", "PyTorch"
@@ -55,12 +53,7 @@ def params_of(arguments: argparse.Namespace, batch_size: int) -> Any:
 
 
 class Ours:
-    """Our training on JAX.
-
-    Attributes:
-        parameters: how many the network has.
-        notes: versions and device.
-    """
+    """Our training on JAX."""
 
     def __init__(self, arguments: argparse.Namespace, folder: Path, *, bound: bool) -> None:
         from celeba_vae.training.determinism import configure_jax
@@ -86,7 +79,7 @@ class Ours:
             VAE(params.model, **built), VAE(params.model, **built, precision="bfloat16"), folder
         )
         self.vae = VAE(params.model, **built, precision=self.params.precision)
-        self.parameters = sum(int(np.prod(weight.shape)) for weight in self.vae.trainable_weights)
+        parameters = sum(int(np.prod(weight.shape)) for weight in self.vae.trainable_weights)
         self.optimizer = make_optimizer(
             self.params, steps_per_epoch=-(-arguments.images // self.params.batch_size)
         )
@@ -101,13 +94,14 @@ class Ours:
             self.vae, self.optimizer, self.params, self.images, lambda: None
         )
         device = self.jax.devices()[0]
-        self.notes = (
+        notes = (
             f"JAX {self.jax.__version__}, {device.device_kind}, images "
             f"{'on the device' if resident else 'fed'}, {self.steps.longest} steps in a run"
         )
+        self.ready = {"parameters": parameters, "notes": notes}
 
-    def epoch(self, number: int) -> float:
-        """Train for an epoch and return the mean loss."""
+    def round(self, number: int) -> dict[str, Any]:
+        """Train for an epoch; return the mean loss and the most bytes of the device in use."""
         from celeba_vae.training.fit import batches_of_epoch, runs_of_epoch
 
         z_dim = self.vae.decoder.input_shape[-1]
@@ -122,12 +116,9 @@ class Ours:
         )
         losses = [step["loss"] for run in self.steps.train(runs, batch) for step in run]
         assert "tensorflow" not in sys.modules
-        return float(np.mean(losses))
-
-    def peak_memory(self) -> int | None:
-        """Return the most bytes of the device that were in use."""
         memory = self.jax.devices()[0].memory_stats()
-        return None if memory is None else memory["peak_bytes_in_use"]
+        peak = None if memory is None else memory["peak_bytes_in_use"]
+        return {"loss": float(np.mean(losses)), "memory": peak}
 
 
 def compare(full: Any, half: Any, folder: Path) -> None:
@@ -161,7 +152,7 @@ def compare(full: Any, half: Any, folder: Path) -> None:
 
 
 class PyTorch:
-    """The same network, written as a user of PyTorch would write it; attributes as in `Ours`."""
+    """The same network, written as a user of PyTorch would write it."""
 
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
         import torch
@@ -178,7 +169,7 @@ class PyTorch:
         self.vae = TorchVAE(params.model, size=params.prepare.size)
         self.vae = self.vae.to(self.device, memory_format=torch.channels_last)
         load_weights(self.vae, dict(np.load(folder / "weights.npz")))
-        self.parameters = sum(parameter.numel() for parameter in self.vae.parameters())
+        parameters = sum(parameter.numel() for parameter in self.vae.parameters())
         self.check_losses(folder)
         block = torch.from_numpy(block_of(arguments.images, params.prepare.size)).to(self.device)
         self.images = block.repeat(-(-arguments.images // len(block)), 1, 1, 1)[: arguments.images]
@@ -189,7 +180,8 @@ class PyTorch:
         self.loss = self.batch_loss
         if arguments.torch_mode != "eager":
             self.loss = torch.compile(self.batch_loss, mode=arguments.torch_mode, dynamic=False)
-        self.notes = f"PyTorch {torch.__version__}, {arguments.torch_mode}"
+        notes = f"PyTorch {torch.__version__}, {arguments.torch_mode}"
+        self.ready = {"parameters": parameters, "notes": notes}
 
     def batch_loss(self, images: Any, noise: Any) -> Any:
         """Return the loss of uint8 images (n, size, size, 3), computed in bfloat16."""
@@ -219,8 +211,8 @@ class PyTorch:
             )
             assert apart <= allowed, f"{name}: the networks are not the same"
 
-    def epoch(self, number: int) -> float:
-        """Train for an epoch and return the mean loss."""
+    def round(self, number: int) -> dict[str, Any]:
+        """Train for an epoch; return the mean loss and the most bytes of the device in use."""
         torch = self.torch
         order = torch.randperm(len(self.images), device=self.device)
         losses = []
@@ -231,110 +223,49 @@ class PyTorch:
             loss.backward()
             self.optimizer.step()
             losses.append(loss.detach().clone())
-        return float(torch.stack(losses).mean())
-
-    def peak_memory(self) -> int | None:
-        """Return the most bytes of the device that were in use."""
-        return self.torch.cuda.max_memory_allocated() if self.device == "cuda" else None
-
-
-def work(arguments: argparse.Namespace) -> None:
-    """Be one contender: answer each line of standard input with a line of figures."""
-    folder = Path(arguments.folder)
-    # What libraries print must not come between the answers.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    begin = time.perf_counter()
-    contender: Ours | PyTorch
-    if arguments.worker == PYTORCH:
-        contender = PyTorch(arguments, folder)
-    else:
-        contender = Ours(arguments, folder, bound=arguments.worker == OURS)
-    # The first epoch compiles.
-    contender.epoch(1)
-    ready = {
-        "parameters": contender.parameters,
-        "notes": contender.notes,
-        "seconds": time.perf_counter() - begin,
-    }
-    print(json.dumps(ready), file=answers, flush=True)
-    for number, _ in enumerate(sys.stdin, start=2):
-        begin = time.perf_counter()
-        loss = contender.epoch(number)
-        seconds = time.perf_counter() - begin
-        found = {"seconds": seconds, "loss": loss, "memory": contender.peak_memory()}
-        print(json.dumps(found), file=answers, flush=True)
+        loss = float(torch.stack(losses).mean())
+        peak = torch.cuda.max_memory_allocated() if self.device == "cuda" else None
+        return {"loss": loss, "memory": peak}
 
 
 def measure(arguments: argparse.Namespace, batch_size: int) -> None:
     """Run the contenders by turns with one size of a batch, and print their figures."""
-    names = [OURS, UNBOUND]
+    names = [OURS, UNBOUND, PYTORCH]
     if importlib.util.find_spec("torch") is None:
         print("PyTorch is not installed: its row is left out")
-    else:
-        names.append(PYTORCH)
+        names.remove(PYTORCH)
     print(f"\nbatch {batch_size}, {arguments.images:,} images, {arguments.epochs} epochs each")
     with tempfile.TemporaryDirectory() as folder:
-        workers, ready = {}, {}
-        try:
-            for name in names:
-                workers[name] = start(arguments, batch_size, name, folder)
-                ready[name] = answer(workers[name], name)
-            assert len({one["parameters"] for one in ready.values()}) == 1, ready
-            found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-            for _ in range(arguments.epochs):
-                for name, worker in workers.items():
-                    assert worker.stdin is not None
-                    worker.stdin.write("\n")
-                    worker.stdin.flush()
-                    found[name].append(answer(worker, name))
-        finally:
-            for worker in workers.values():
-                worker.kill()
-                worker.communicate()
+        shared = ["-m", "tests.benchmarks.gpu", "--folder", folder]
+        shared += ["--images", str(arguments.images), "--batch", str(batch_size)]
+        shared += ["--torch-mode", arguments.torch_mode]
+        for change in arguments.set:
+            shared += ["-S", change]
+        commands = {name: [*shared, "--worker", name] for name in names}
+        ready, found = take_turns(commands, arguments.epochs)
+    assert len({one["parameters"] for one in ready.values()}) == 1, ready
     print(f"{ready[OURS]['parameters']:,} trained parameters in each")
-    base = statistics.median(one["seconds"] for one in found[names[-1]])
     for name in names:
         seconds = [one["seconds"] for one in found[name]]
-        median = statistics.median(seconds)
+        median = median_of(found[name])
         memory = found[name][-1]["memory"]
         peak = "" if memory is None else f", peak {memory / 1e9:.1f} GB"
         print(
             f"{name:<24}{median:8.3f} s an epoch ({min(seconds):.3f} to {max(seconds):.3f}), "
-            f"{arguments.images / median:10,.0f} images/s, {base / median:.2f} times the last "
+            f"{arguments.images / median:10,.0f} images/s, "
+            f"{ratio(found[names[-1]], found[name]):.2f} times the last "
             f"row{peak}; loss {found[name][-1]['loss']:.1f}; ready after "
             f"{ready[name]['seconds']:.0f} s; {ready[name]['notes']}",
             flush=True,
         )
 
 
-def start(
-    arguments: argparse.Namespace, batch_size: int, name: str, folder: str
-) -> "subprocess.Popen[str]":
-    """Start the process of a contender."""
-    command = [sys.executable, "-m", "tests.benchmarks.gpu", "--worker", name, "--folder", folder]
-    command += ["--images", str(arguments.images), "--batch", str(batch_size)]
-    command += ["--torch-mode", arguments.torch_mode]
-    for change in arguments.set:
-        command += ["-S", change]
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{os.environ.get('PYTHONPATH', '')}"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def answer(worker: "subprocess.Popen[str]", name: str) -> dict[str, Any]:
-    """Wait for the next line of a contender."""
-    assert worker.stdout is not None
-    line = worker.stdout.readline()
-    if not line:
-        sys.exit(f"error: {name} ended with status {worker.wait()}, see above")
-    found: dict[str, Any] = json.loads(line)
-    return found
+def contender(arguments: argparse.Namespace) -> Contender:
+    """Make the contender that the command names."""
+    folder = Path(arguments.folder)
+    if arguments.worker == PYTORCH:
+        return PyTorch(arguments, folder)
+    return Ours(arguments, folder, bound=arguments.worker == OURS)
 
 
 def main() -> None:
@@ -356,7 +287,7 @@ def main() -> None:
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        work(arguments)
+        serve(lambda: contender(arguments))
         return
     for batch_size in arguments.batch:
         measure(arguments, batch_size)
