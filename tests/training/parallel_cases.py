@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from celeba_vae.params import Params
 from celeba_vae.shards.read import Split
@@ -59,7 +60,7 @@ def watched(case: str, params: Params, images: np.ndarray) -> dict[str, Any]:
 
     losses: list[float] = []
     rows: list[list[int]] = []
-    compile_steps, take, fits = fit.compile_steps, Split.take, jax_steps.fit_on_device
+    compile_steps, take = vars(fit)["compile_steps"], Split.take
 
     def compile_watched(*given: Any) -> Any:
         steps = compile_steps(*given)
@@ -78,14 +79,12 @@ def watched(case: str, params: Params, images: np.ndarray) -> dict[str, Any]:
             rows.append(chosen.tolist())
         return take(split, chosen)
 
-    fit.compile_steps, Split.take = compile_watched, take_watched  # type: ignore[method-assign]
-    if case == "resident":
-        jax_steps.fit_on_device = lambda images: True  # a processor says no
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "compile_steps", compile_watched)
+        patch.setattr(Split, "take", take_watched)
+        if case == "resident":
+            patch.setattr(jax_steps, "fit_on_device", lambda images: True)  # a processor says no
         found = fit_case(params, images, None, checkpoint_steps=10**6)
-    finally:
-        fit.compile_steps, Split.take = compile_steps, take  # type: ignore[method-assign]
-        jax_steps.fit_on_device = fits
     return {
         "losses": losses,
         "rows": rows,

@@ -131,29 +131,38 @@ def _source() -> str | None:
 
 
 def _join(count: int) -> None:
+    given = _given(count) if _source() == _COUNT else {}
     import jax
 
     # JAX would catch SIGTERM itself, of which the fit makes a state and a clean end.
     jax.config.update("jax_enable_preemption_service", False)
-    by_hand: dict[str, Any] = {}
-    if _source() == _COUNT:
-        index = _number(_INDEX, lowest=0)
-        if index >= count:
-            raise UserError(f"{_INDEX} = {index} must be below {_COUNT} = {count}")
-        address = _address(is_lead=index == 0)
-        by_hand = {
-            "coordinator_address": address,
-            "num_processes": count,
-            "process_id": index,
-            "cluster_detection_method": "deactivate",
-        }
-        print(
-            f"Process {index} of {count} waits for the others, up to five minutes; process 0 is "
-            f"at {address}",
-            file=sys.stderr,
-            flush=True,
-        )
-    jax.distributed.initialize(**by_hand)
+    try:
+        jax.distributed.initialize(**given)
+    except ValueError as error:
+        raise UserError(
+            f"{_source()} = {count}, but JAX does not find out how these processes reach each "
+            f"other ({error}); give {_ADDRESS}, {_COUNT} and {_INDEX} to each of them"
+        ) from None
+
+
+def _given(count: int) -> dict[str, Any]:
+    """Return what the variables say to JAX, and say for whom this process waits."""
+    index = _number(_INDEX, lowest=0)
+    if index >= count:
+        raise UserError(f"{_INDEX} = {index} must be below {_COUNT} = {count}")
+    address = _address(is_lead=index == 0)
+    print(
+        f"Process {index} of {count} waits for the others, up to five minutes; process 0 is at "
+        f"{address}",
+        file=sys.stderr,
+        flush=True,
+    )
+    return {
+        "coordinator_address": address,
+        "num_processes": count,
+        "process_id": index,
+        "cluster_detection_method": "deactivate",
+    }
 
 
 def _number(name: str, *, lowest: int) -> int:
