@@ -117,8 +117,9 @@ def compare(
             for name in ("0-of-1", "0-of-2", "1-of-2")
         )
         assert len(one["losses"]) == 20
-        tolerance = 1e-4 if case == "bfloat16" else 1e-5
-        assert first["losses"] == pytest.approx(one["losses"], rel=tolerance)
+        # In bfloat16 what the two processes add up is rounded before.
+        exact = case != "bfloat16"
+        assert first["losses"] == pytest.approx(one["losses"], rel=1e-5 if exact else 1e-4)
         for key in ("losses", "history", "kl_per_dimension", "weights"):
             assert first[key] == second[key], (case, key)
         for row, other in zip(first["history"], one["history"], strict=True):
@@ -127,8 +128,8 @@ def compare(
             assert len(row) == len(other)
             for name, value in row.items():
                 if not (lags and name.startswith("val_")):
-                    assert value == pytest.approx(other[name], rel=10 * tolerance), (case, name)
-        if case != "resident":
+                    assert value == pytest.approx(other[name], rel=1e-4 if exact else 0.02), name
+        if case != "resident" and not flags:  # with several devices a process reads for each
             check_rows(case, first["rows"], second["rows"])
 
 
