@@ -6,19 +6,16 @@ from typing import Any
 from tqdm import tqdm
 
 
-def progress_bar(
-    total: int, *, label: str, unit: str, done: int = 0, shown: bool = True
-) -> "tqdm[Any]":
+def progress_bar(total: int, *, label: str, unit: str, done: int = 0) -> "tqdm[Any]":
     """Return a bar that counts `unit` up to `total`, with rate and time left, on stderr.
 
-    It starts at `done`, what an earlier process did; one that is not `shown` prints nothing.
+    It starts at `done`, what an earlier process did.
     Where stderr is a file, as in a CI log, it prints a line every ten seconds, not ten a second.
     """
     interval = 0.1 if sys.stderr.isatty() else 10.0
     return tqdm(
         total=total,
         initial=done,
-        disable=not shown,
         desc=label,
         unit=f" {unit}",
         mininterval=interval,

@@ -14,10 +14,9 @@ from celeba_vae.errors import UserError
 from celeba_vae.model.losses import bits_per_dimension
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import TrainParams
-from celeba_vae.progress import progress_bar
 from celeba_vae.shards.read import Split
 from celeba_vae.training.interruption import StopRequest, stop_on_request
-from celeba_vae.training.parallel import is_lead
+from celeba_vae.training.parallel import is_lead, lead_bar
 from celeba_vae.training.schedules import best_epoch, ends_early, kl_weight_at, make_optimizer
 from celeba_vae.training.state import State
 from celeba_vae.training.steps import TERMS, Batch, Step
@@ -153,9 +152,8 @@ def fit(
         request.obey()
 
     done = (progress.epoch - 1) * batches + progress.step
-    total = params.epochs * batches
     with (
-        progress_bar(total, label="train", unit="steps", done=done, shown=lead) as bar,
+        lead_bar(params.epochs * batches, label="train", unit="steps", done=done) as bar,
         stop_on_request() as request,
     ):
         while not _is_done(progress, params):

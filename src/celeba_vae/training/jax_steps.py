@@ -19,9 +19,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from celeba_vae.errors import UserError
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import TrainParams
-from celeba_vae.progress import progress_bar
 from celeba_vae.shards.read import Split
-from celeba_vae.training.parallel import is_lead, largest
+from celeba_vae.training.parallel import largest, lead_bar
 from celeba_vae.training.steps import (
     TERMS,
     Batch,
@@ -173,8 +172,7 @@ def to_device(images: Split, check: Callable[[], None]) -> jax.Array:
         return jax.lax.dynamic_update_slice(held, shard, (start, 0, 0, 0))
 
     held = jnp.zeros((len(images), *images.image_shape), jnp.uint8)
-    label = "to the device"
-    with progress_bar(len(images), label=label, unit="images", shown=is_lead()) as bar:
+    with lead_bar(len(images), label="to the device", unit="images") as bar:
         for shard, start in zip(images.shards, images.starts[:-1], strict=True):
             check()
             held = put(held, shard, np.int32(start))

@@ -20,7 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from tqdm import tqdm
+
 from celeba_vae.errors import UserError
+from celeba_vae.progress import progress_bar
 
 _ADDRESS = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
 _COUNT = "KERAS_DISTRIBUTION_NUM_PROCESSES"
@@ -79,6 +82,13 @@ def process_count() -> int:
 def is_lead() -> bool:
     """Return whether this is process 0, the only one that writes and says how it goes."""
     return not _joined() or sys.modules["jax"].process_index() == 0
+
+
+def lead_bar(total: int, *, label: str, unit: str, done: int = 0) -> "tqdm[Any]":
+    """Return a `progress_bar` where this is process 0, else one that prints nothing."""
+    if is_lead():
+        return progress_bar(total, label=label, unit=unit, done=done)
+    return tqdm(total=total, disable=True)
 
 
 def largest(value: int) -> int:

@@ -13,11 +13,10 @@ from celeba_vae.machine import training_machine
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams, RunParams, TrainParams, check_batch_size
 from celeba_vae.pretrained import save
-from celeba_vae.progress import progress_bar
 from celeba_vae.scratch import scratch_folder
 from celeba_vae.shards.read import MANIFEST_FILE, open_split, read_manifest, shard_sums
 from celeba_vae.training.fit import HISTORY_COLUMNS, Fitted, fit
-from celeba_vae.training.parallel import from_lead, is_lead, largest
+from celeba_vae.training.parallel import from_lead, is_lead, largest, lead_bar
 from celeba_vae.training.schedules import total_matters
 from celeba_vae.training.state import (
     State,
@@ -235,7 +234,7 @@ def _check_shards(shards: Path) -> Signature:
     """Check that the shards are those of the manifest, and return how their files look now."""
     sums = {path: sha256 for split in _USED_SPLITS for path, sha256 in shard_sums(shards, split)}
     signature = {}
-    with progress_bar(len(sums), label="check", unit="shards", shown=is_lead()) as bar:
+    with lead_bar(len(sums), label="check", unit="shards") as bar:
         for path, sha256 in sums.items():
             signature[path] = _look(path)
             if sha256_of(path) != sha256:
