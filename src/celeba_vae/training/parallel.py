@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-
 from tqdm import tqdm
 
 from celeba_vae.errors import UserError

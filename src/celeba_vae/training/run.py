@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from celeba_vae.pretrained import save
 from celeba_vae.scratch import scratch_folder
 from celeba_vae.shards.read import MANIFEST_FILE, open_split, read_manifest, shard_sums
 from celeba_vae.training.fit import HISTORY_COLUMNS, Fitted, fit
-from celeba_vae.training.parallel import from_lead, is_lead, largest, lead_bar
+from celeba_vae.training.parallel import from_lead, is_lead, largest, lead_bar, process_count
 from celeba_vae.training.schedules import total_matters
 from celeba_vae.training.state import (
     State,
@@ -30,7 +31,7 @@ from celeba_vae.training.state import (
     save_state,
     to_bytes,
 )
-from celeba_vae.training.watch import watch_in
+from celeba_vae.training.watch import Watch, watch_in
 
 HISTORY_FILE = "history.tsv"
 KL_FILE = "kl_per_dimension.tsv"
@@ -93,22 +94,25 @@ def train_model(
     identity = _identity(shards, model=model, train=train, threads=threads, code=code)
     _check_the_same({**identity, "epochs": train.epochs, "checkpoint_steps": run.checkpoint_steps})
     with own_folder(root, identity) if is_lead() else nullcontext() as place:
-        state = None
+        state: State | None = None
+        keep: Callable[[State], None] = _nothing
+        watch: Watch = _nothing
         if place is not None:
             state = _find_state(root, place, identity, epochs=train.epochs)
             print(f"A grid of faces after every epoch, to watch: {place}/epoch-*.png", flush=True)
+            keep = partial(save_state, place)
+            watch = watch_in(place, vae, seed=train.seed, tensorboard=run.tensorboard)
+        state = _of_lead(state)
         fitted = fit(
             vae,
             training,
             validation,
             train,
             checkpoint_steps=run.checkpoint_steps,
-            state=_of_lead(state),
-            keep=_nothing if place is None else lambda reached: save_state(place, reached),
+            state=state,
+            keep=keep,
             check=lambda: _check_unchanged(signature),
-            watch=_nothing
-            if place is None
-            else watch_in(place, vae, seed=train.seed, tensorboard=run.tensorboard),
+            watch=watch,
         )
         if place is None:
             return
@@ -171,22 +175,27 @@ def _identity(
     }
 
 
-def _check_the_same(fit: Mapping[str, Any]) -> None:
+def _check_the_same(own: Mapping[str, Any]) -> None:
     """Check that all processes that train together do the same fit.
 
     Raises:
         UserError: they do not; in those that differ from process 0, with what differs.
     """
-    differing = changes(json.loads(from_lead(json.dumps(fit).encode())), fit, label="here")
-    if not largest(len(differing)):
+    if process_count() == 1:
         return
-    if differing:
-        raise UserError(f"this process differs from process 0: {_some(differing)}")
+    of_lead = json.loads(from_lead(json.dumps(own).encode()))
+    changed = changes(of_lead, own, label="here")
+    if not largest(len(changed)):
+        return
+    if changed:
+        raise UserError(f"this process differs from process 0: {_some(changed)}")
     raise UserError("another process differs from process 0; it says in what")
 
 
 def _of_lead(state: State | None) -> State | None:
     """Return the state that process 0 found, in each process that trains together with it."""
+    if process_count() == 1:
+        return state
     data = from_lead(b"" if state is None else to_bytes(state))
     return from_bytes(data) if data else None
 
