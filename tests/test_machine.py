@@ -50,6 +50,23 @@ def test_each_backend_trains_with_its_own_packages_and_switches() -> None:
     assert "tensorflow" not in on_jax["packages"]
     assert on_tensorflow["switches"]["onednn"]
     assert list(on_jax["switches"]) == ["xla_flags"]
+    assert on_tensorflow["processes"] == on_jax["processes"] == 1
+
+
+def test_on_tensorflow_jax_is_not_started(tmp_path: Path) -> None:
+    script = """
+from celeba_vae.training.determinism import configure_tensorflow
+configure_tensorflow(2)
+import jax  # as TensorFlow's converters do
+import keras
+from celeba_vae.machine import describe_machine
+describe_machine(2)
+from jax._src.xla_bridge import backends_are_initialized
+assert keras.backend.backend() == "tensorflow"
+assert not backends_are_initialized()
+"""
+    done = run(sys.executable, "-c", script, cwd=tmp_path, env={"PYTHONPATH": str(ROOT / "src")})
+    assert done.returncode == 0, done.stderr
 
 
 def test_differences_are_named_and_what_changes_no_bits_is_not() -> None:

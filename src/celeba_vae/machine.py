@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from celeba_vae.errors import UserError
+from celeba_vae.training.parallel import process_count
 
 MACHINE_FILE = Path("data/machine.json")
 
@@ -88,6 +89,7 @@ def training_machine(threads: int, backend: str) -> dict[str, Any]:
     machine["packages"] = {name: version(name) for name in _TRAINING_PACKAGES[backend]}
     if backend == "jax":
         machine["switches"] = {"xla_flags": os.environ.get("XLA_FLAGS", "")}
+    machine["processes"] = process_count()
     # Neither backend uses NumPy's and SciPy's linear algebra.
     for changes_no_bits in ("processor", "cores", "blas"):
         del machine[changes_no_bits]
@@ -175,11 +177,18 @@ def _processor() -> str:
 
 
 def _device() -> str:
-    """Return the device that JAX or TensorFlow computes on, where it is loaded; not loaded here."""
-    jax = sys.modules.get("jax")
-    if jax is not None and jax.devices()[0].platform != "cpu":
-        device = jax.devices()[0]
-        return f"{device.device_kind}, {' '.join(device.client.platform_version.split())}"
+    """Return the device that Keras' backend computes on, where Keras is loaded; not loaded here.
+
+    TensorFlow itself imports JAX, which must not start beside it.
+    """
+    keras = sys.modules.get("keras")
+    if keras is not None and keras.backend.backend() == "jax":
+        devices = sys.modules["jax"].local_devices()
+        if devices[0].platform == "cpu":
+            return "CPU"
+        version = " ".join(devices[0].client.platform_version.split())
+        several = f"{len(devices)} times " if len(devices) > 1 else ""
+        return f"{several}{devices[0].device_kind}, {version}"
     tensorflow = sys.modules.get("tensorflow")
     devices = tensorflow.config.list_logical_devices("GPU") if tensorflow else []
     return str(devices[0].name) if devices else "CPU"

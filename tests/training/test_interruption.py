@@ -128,8 +128,6 @@ def obey_permissions() -> None:
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP
 
 
-# TensorFlow imports JAX where it is installed, and JAX warns of every fork.
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 def test_outs_that_cannot_be_written_cost_no_training(
     fresh: Path, expected: dict[str, bytes]
 ) -> None:

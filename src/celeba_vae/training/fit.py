@@ -14,9 +14,9 @@ from celeba_vae.errors import UserError
 from celeba_vae.model.losses import bits_per_dimension
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import TrainParams
-from celeba_vae.progress import progress_bar
 from celeba_vae.shards.read import Split
 from celeba_vae.training.interruption import StopRequest, stop_on_request
+from celeba_vae.training.parallel import is_lead, lead_bar
 from celeba_vae.training.schedules import best_epoch, ends_early, kl_weight_at, make_optimizer
 from celeba_vae.training.state import State
 from celeba_vae.training.steps import TERMS, Batch, Step
@@ -108,7 +108,8 @@ def fit(
     """Train `vae` in place.
 
     Whether it starts afresh or goes on from any state of the same fit, on the same machine the
-    weights become the same bits.
+    weights become the same bits. Where several processes train, each of them must call it, with
+    the same model, images, parameters and state; they give and return the same.
 
     Args:
         vae: the model, with fresh weights.
@@ -130,6 +131,7 @@ def fit(
         UserError: a loss or a gradient that is not finite; says at which step, and what to try.
         KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM came; the state was given to `keep`.
     """
+    lead = is_lead()
     batches = feed.batch_count(len(train), params.batch_size)
     optimizer = make_optimizer(params, steps_per_epoch=batches)
     optimizer.build(vae.trainable_variables)
@@ -141,16 +143,17 @@ def fit(
         keep(_snapshot(progress, vae, optimizer))
 
     def stop_if_asked(request: StopRequest) -> None:
-        if not request:
+        if not request.asked():
             return
         keep_state()
-        place = f"epoch {progress.epoch}, step {progress.step}"
-        print(f"saved at {place}; the same command goes on from there", file=sys.stderr)
+        if lead:
+            place = f"epoch {progress.epoch}, step {progress.step}"
+            print(f"saved at {place}; the same command goes on from there", file=sys.stderr)
         request.obey()
 
     done = (progress.epoch - 1) * batches + progress.step
     with (
-        progress_bar(params.epochs * batches, label="train", unit="steps", done=done) as bar,
+        lead_bar(params.epochs * batches, label="train", unit="steps", done=done) as bar,
         stop_on_request() as request,
     ):
         while not _is_done(progress, params):
@@ -178,13 +181,14 @@ def fit(
                     keep_state()
             trained = None if params.ema is None else _take_average(vae, optimizer)
             validated = _validate(vae, steps.validate, validation, params, request, check)
-            if not request:
+            if not request.asked():
                 rates = {
                     "learning_rate": float(optimizer.learning_rate),
                     "kl_weight": kl_weight_at(epoch * batches - 1, params, steps_per_epoch=batches),
                 }
                 _end_epoch(progress, rates, validated, vae, params)
-                bar.write(_epoch_line(progress.history[-1], params.epochs))
+                if lead:
+                    bar.write(_epoch_line(progress.history[-1], params.epochs))
                 watch(progress.history[-1])
             if trained is not None:
                 _assign(vae.trainable_variables, trained)
@@ -290,7 +294,7 @@ def _validate(
     order = np.arange(len(validation))
     kl_weight = np.float32(params.kl_weight)
     for index in range(feed.batch_count(len(validation), params.batch_size)):
-        if request:
+        if request.asked():
             break
         rows = feed.batch_rows(order, batch_size=params.batch_size, index=index)
         noise = feed.validation_noise((len(rows), z_dim), seed=params.seed, index=index)

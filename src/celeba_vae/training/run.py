@@ -1,7 +1,10 @@
 """From shards to a trained model on disk, through states that outlive a kill."""
 
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +14,24 @@ from celeba_vae.machine import training_machine
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams, RunParams, TrainParams, check_batch_size
 from celeba_vae.pretrained import save
-from celeba_vae.progress import progress_bar
 from celeba_vae.scratch import scratch_folder
 from celeba_vae.shards.read import MANIFEST_FILE, open_split, read_manifest, shard_sums
 from celeba_vae.training.fit import HISTORY_COLUMNS, Fitted, fit
+from celeba_vae.training.parallel import from_lead, is_lead, largest, lead_bar, process_count
 from celeba_vae.training.schedules import total_matters
 from celeba_vae.training.state import (
     State,
+    changes,
     clear_states,
     differing,
+    from_bytes,
     load_state,
     make_room,
     own_folder,
     save_state,
+    to_bytes,
 )
-from celeba_vae.training.watch import watch_in
+from celeba_vae.training.watch import Watch, watch_in
 
 HISTORY_FILE = "history.tsv"
 KL_FILE = "kl_per_dimension.tsv"
@@ -50,6 +56,9 @@ def train_model(
 ) -> None:
     """Fit a VAE, or go on with one, and write weights, architecture, history and metrics.
 
+    Where several processes train together, each must call it. Only process 0 writes, keeps states
+    and finds them again; the others are given its state, and write nothing.
+
     Args:
         shards: the folder of shards.
         folder: where the model, HISTORY_FILE and KL_FILE are written.
@@ -63,7 +72,8 @@ def train_model(
 
     Raises:
         UserError: shards that cannot be read, are damaged, do not fit the parameters or change
-            during the fit; a loss that is not finite; another process does this very fit.
+            during the fit; a loss that is not finite; another process does this very fit, or one
+            that trains together with this one does another.
         OSError: a disk is full or a folder cannot be written; the last good state is kept.
     """
     manifest = read_manifest(shards)
@@ -82,10 +92,17 @@ def train_model(
     )
     root = scratch_folder("train")
     identity = _identity(shards, model=model, train=train, threads=threads, code=code)
-    with own_folder(root, identity) as place:
-        state = _find_state(root, place, identity, epochs=train.epochs)
-        print(f"A grid of faces after every epoch, to watch: {place}/epoch-*.png", flush=True)
-
+    _check_the_same({**identity, "epochs": train.epochs, "checkpoint_steps": run.checkpoint_steps})
+    with own_folder(root, identity) if is_lead() else nullcontext() as place:
+        state: State | None = None
+        keep: Callable[[State], None] = _nothing
+        watch: Watch = _nothing
+        if place is not None:
+            state = _find_state(root, place, identity, epochs=train.epochs)
+            print(f"A grid of faces after every epoch, to watch: {place}/epoch-*.png", flush=True)
+            keep = partial(save_state, place)
+            watch = watch_in(place, vae, seed=train.seed, tensorboard=run.tensorboard)
+        state = _of_lead(state)
         fitted = fit(
             vae,
             training,
@@ -93,10 +110,12 @@ def train_model(
             train,
             checkpoint_steps=run.checkpoint_steps,
             state=state,
-            keep=lambda reached: save_state(place, reached),
+            keep=keep,
             check=lambda: _check_unchanged(signature),
-            watch=watch_in(place, vae, seed=train.seed, tensorboard=run.tensorboard),
+            watch=watch,
         )
+        if place is None:
+            return
         clear_states(place, but=1)
         make_room(root, keep=place, limit=int(run.states_gb * 1e9))
         save(vae, model, manifest=manifest, threads=threads, folder=folder)
@@ -156,6 +175,35 @@ def _identity(
     }
 
 
+def _check_the_same(own: Mapping[str, Any]) -> None:
+    """Check that all processes that train together do the same fit.
+
+    Raises:
+        UserError: they do not; in those that differ from process 0, with what differs.
+    """
+    if process_count() == 1:
+        return
+    of_lead = json.loads(from_lead(json.dumps(own).encode()))
+    changed = changes(of_lead, own, label="here")
+    if not largest(len(changed)):
+        return
+    if changed:
+        raise UserError(f"this process differs from process 0: {_some(changed)}")
+    raise UserError("another process differs from process 0; it says in what")
+
+
+def _of_lead(state: State | None) -> State | None:
+    """Return the state that process 0 found, in each process that trains together with it."""
+    if process_count() == 1:
+        return state
+    data = from_lead(b"" if state is None else to_bytes(state))
+    return from_bytes(data) if data else None
+
+
+def _nothing(_: Any) -> None:
+    """Do what a process does that writes nothing."""
+
+
 def _find_state(
     root: Path, place: Path, identity: Mapping[str, Any], *, epochs: int
 ) -> State | None:
@@ -164,12 +212,10 @@ def _find_state(
     for line in damaged:
         print(f"warning: {line}", file=sys.stderr)
     if state is None:
-        changes = differing(root, identity)
+        changed = differing(root, identity)
         reason = "no earlier state is kept"
-        if changes:
-            more = len(changes) - _NAMED
-            reason = "changed since the last fit: " + "; ".join(changes[:_NAMED])
-            reason += f"; and {more} more" if more > 0 else ""
+        if changed:
+            reason = f"changed since the last fit: {_some(changed)}"
         print(f"Training starts afresh: {reason}", flush=True)
         return None
     reached = f"epoch {state.epoch}, step {state.step}" if state.step else f"epoch {state.epoch}"
@@ -188,11 +234,16 @@ def _find_state(
     return state
 
 
+def _some(changed: list[str]) -> str:
+    more = len(changed) - _NAMED
+    return "; ".join(changed[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
 def _check_shards(shards: Path) -> Signature:
     """Check that the shards are those of the manifest, and return how their files look now."""
     sums = {path: sha256 for split in _USED_SPLITS for path, sha256 in shard_sums(shards, split)}
     signature = {}
-    with progress_bar(len(sums), label="check", unit="shards") as bar:
+    with lead_bar(len(sums), label="check", unit="shards") as bar:
         for path, sha256 in sums.items():
             signature[path] = _look(path)
             if sha256_of(path) != sha256:

@@ -9,6 +9,7 @@ Layout of the scratch folder of training: one folder for each fingerprint, which
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -96,12 +97,7 @@ def save_state(folder: Path, state: State) -> None:
     Raises:
         OSError: the disk is full, or the folder cannot be written; the states before are kept.
     """
-    flat = {
-        f"{name}/{index:04}": array
-        for name, arrays in state.arrays.items()
-        for index, array in enumerate(arrays)
-    }
-    flat["notes"] = np.frombuffer(json.dumps(state.notes).encode(), np.uint8)
+    flat = _flat(state)
     # NumPy's error for a full disk names neither the disk nor the reason.
     check_room(folder, sum(array.nbytes for array in flat.values()) + 2**16)
     unnamed = folder / "unnamed.npz"
@@ -110,6 +106,21 @@ def save_state(folder: Path, state: State) -> None:
     digest = sha256_of(unnamed)[:_DIGITS]
     unnamed.rename(folder / f"state-{state.epoch:06}-{state.step:08}-{digest}.npz")
     clear_states(folder, but=_KEPT)
+
+
+def to_bytes(state: State) -> bytes:
+    """Return a state as bytes, to send to another process; `from_bytes` reads them."""
+    buffer = io.BytesIO()
+    place = np.array([state.epoch, state.step])
+    np.savez(buffer, allow_pickle=False, place=place, **_flat(state))
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes) -> State:
+    """Return the state that `to_bytes` made bytes of."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+        epoch, step = stored["place"].tolist()
+    return _read(io.BytesIO(data), epoch=epoch, step=step)
 
 
 def load_state(folder: Path) -> tuple[State | None, list[str]]:
@@ -124,7 +135,8 @@ def load_state(folder: Path) -> tuple[State | None, list[str]]:
     for path in reversed(_states(folder)):
         epoch, step, digest = _STATE.fullmatch(path.name).groups()  # type: ignore[union-attr]
         if sha256_of(path)[:_DIGITS] == digest:
-            return _read(path, epoch=int(epoch), step=int(step)), damaged
+            with path.open("rb") as file:
+                return _read(file, epoch=int(epoch), step=int(step)), damaged
         damaged.append(f"{path}: is damaged, its sha256 is not that of its name; it is removed")
         path.unlink()
     return None, damaged
@@ -149,14 +161,19 @@ def differing(root: Path, identity: Mapping[str, Any]) -> list[str]:
         return []
     latest = max(others, key=lambda path: path.stat().st_mtime_ns)
     try:
-        before = flatten(json.loads(latest.read_text(encoding="utf-8")))
+        before = json.loads(latest.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    now = flatten(identity)
+    return changes(before, identity, label="now")
+
+
+def changes(first: Mapping[str, Any], second: Mapping[str, Any], *, label: str) -> list[str]:
+    """Return `key: first, LABEL second value` for each value in which two fits differ."""
+    one, other = flatten(first), flatten(second)
     return [
-        f"{key}: {before.get(key, 'none')}, now {now.get(key, 'none')}"
-        for key in {**before, **now}
-        if before.get(key) != now.get(key)
+        f"{key}: {one.get(key, 'none')}, {label} {other.get(key, 'none')}"
+        for key in {**one, **other}
+        if one.get(key) != other.get(key)
     ]
 
 
@@ -196,9 +213,19 @@ def _states(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _STATE.fullmatch(path.name))
 
 
-def _read(path: Path, *, epoch: int, step: int) -> State:
+def _flat(state: State) -> dict[str, np.ndarray]:
+    flat = {
+        f"{name}/{index:04}": array
+        for name, arrays in state.arrays.items()
+        for index, array in enumerate(arrays)
+    }
+    flat["notes"] = np.frombuffer(json.dumps(state.notes).encode(), np.uint8)
+    return flat
+
+
+def _read(file: IO[bytes], *, epoch: int, step: int) -> State:
     arrays: Arrays = {}
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+    with np.load(file, allow_pickle=False) as stored:
         notes = json.loads(stored["notes"].tobytes())
         for key in sorted(stored.files):
             name, slash, _ = key.partition("/")
