@@ -308,7 +308,7 @@ def machine(record: bool) -> None:
     "--sweep",
     is_flag=True,
     help="Measure the extra Dense layer, z_dim, levels, strides, batch sizes and what saves "
-    "memory as well, each twice: about 15 minutes on 2 cores.",
+    "memory as well, each twice: ten to fifteen minutes on 2 cores.",
 )
 @click.option(
     "--memory",

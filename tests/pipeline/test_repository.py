@@ -1,11 +1,12 @@
 """What is committed fits together."""
 
 import subprocess
+import sys
 
 import yaml
 
 from celeba_vae.params import load_params
-from tests.support import ROOT
+from tests.support import ROOT, run
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 
@@ -34,3 +35,11 @@ def test_no_large_file_and_no_data_in_git() -> None:
         path = ROOT / name
         assert path.suffix not in {".npy", ".npz", ".h5", ".zip", ".keras"}, name
         assert not path.exists() or path.stat().st_size < 2**20, name
+
+
+def test_a_stage_asked_for_its_help_runs_nothing() -> None:
+    done = run(sys.executable, "-m", "stages.train", "--help", cwd=ROOT)
+    assert done.returncode == 1
+    assert "train takes no arguments" in done.stderr
+    assert "params.yaml" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

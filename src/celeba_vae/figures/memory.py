@@ -34,9 +34,12 @@ def plot_memory(
             widths = np.array([parts_of[part] for parts_of in bars.values()]) / _GB
             upper.barh(list(bars), widths, left=left, color=colour, label=part)
             left += widths
+        upper.margins(y=0.5 / len(bars))
         upper.invert_yaxis()
         upper.set(title="Peak of a step of training", xlabel="memory (GB)")
-        upper.legend(loc="lower left", bbox_to_anchor=(0, 1.15), ncols=len(parts), fontsize="small")
+        # Outside, where no bar can be behind it; the figure makes room for it.
+        handles, labels = upper.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=len(parts), fontsize="small")
         sizes = np.array(list(by_batch))
         lower.plot(sizes, np.array(list(by_batch.values())) / _GB, "o-", color=BLUE, label="peak")
         each, base = line
@@ -48,4 +51,4 @@ def plot_memory(
             xlim=(0, None),
             ylim=(0, None),
         )
-        lower.legend()
+        lower.legend(loc="upper left")

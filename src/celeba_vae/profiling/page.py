@@ -7,7 +7,7 @@ from pathlib import Path
 from celeba_vae.figures.memory import plot_memory
 from celeba_vae.files import write_text
 from celeba_vae.params import Params
-from celeba_vae.profiling.cases import BATCHES, CURRENT, HEADS, LEVELS, LEVERS
+from celeba_vae.profiling.cases import BATCHES, CURRENT, HEADS, LEVELS, LEVERS, Case
 from celeba_vae.profiling.run import Fit, Row
 
 # The article's training images.
@@ -23,10 +23,11 @@ _TITLES = {
 
 _HEAD = (
     "Counted from the shapes: weights, gradients, the optimizer's slots, and activations, the "
-    "outputs of all layers for the whole batch. Measured: the peak of anonymous memory of a "
-    "process that trains on random images (on a GPU the peak of its allocator); of that, what "
-    "Python, TensorFlow and the weights take before the first step; pages of files apart, which "
-    "the system can drop. Seconds: the median step; for 170,000 images as many steps as they need."
+    "outputs of all layers for the images that are computed at once. Measured: the peak of "
+    "anonymous memory of a process that trains on random images (on a GPU the peak of its "
+    "allocator); of that, what Python, TensorFlow and the weights take before the first step; "
+    "pages of files apart, which the system can drop. Seconds: the median step; for 170,000 "
+    "images as many steps as they need."
 )
 
 
@@ -87,7 +88,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
                 f"{counted['encoder_parameters']:,}",
                 f"{counted['decoder_parameters']:,}",
                 *(_mb(counted[name]) for name in ("weights", "gradients", "slots")),
-                _mb(batch * counted["activations"]),
+                _mb(_at_once(case) * counted["activations"]),
                 _mb(measured.memory),
                 _mb(measured.before),
                 _mb(measured.file_backed),
@@ -170,10 +171,16 @@ def _bars(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     for case, measured in rows:
         counted = measured.counted
         parts = {name: float(counted[name]) for name in ("weights", "gradients", "slots")}
-        parts["activations"] = float(case.params.train.batch_size * counted["activations"])
+        parts["activations"] = float(_at_once(case) * counted["activations"])
         parts["the rest of the measured peak"] = max(0.0, measured.memory - sum(parts.values()))
         bars[case.name if case.group == CURRENT else f"{case.group}: {case.name}"] = parts
     return bars
+
+
+def _at_once(case: Case) -> int:
+    """Return the images whose activations are kept at the same time."""
+    train = case.params.train
+    return train.batch_size // train.accumulate
 
 
 def _of_one_model(rows: Sequence[Row]) -> list[Row]:
