@@ -9,12 +9,14 @@ command line. Printed are medians in seconds.
 
 import argparse
 import os
+import pty
 import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,24 +44,28 @@ def stage_command(stage: str) -> list[str]:
 
 
 def until_first_step(project: Path) -> float:
-    """Return the seconds from the start of `train` until its progress bar counts a step."""
+    """Return the seconds from the start of `train` until its progress bar counts a step.
+
+    At a terminal, for elsewhere the bar moves every few seconds.
+    """
     shutil.rmtree(project / "data/scratch", ignore_errors=True)
+    terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (24, 100))
     begin = time.perf_counter()
     with subprocess.Popen(
-        stage_command("train"),
-        cwd=project,
-        env=own_environment(project),
-        stderr=subprocess.PIPE,
+        stage_command("train"), cwd=project, env=own_environment(project), stdout=end, stderr=end
     ) as process:
-        assert process.stderr is not None
+        os.close(end)
         said = b""
         while not FIRST_STEP.search(said):
-            more = os.read(process.stderr.fileno(), 65536)
-            if not more:
+            try:
+                said += os.read(terminal, 65536)
+            except OSError:
+                # A terminal that nobody writes to any more.
                 sys.exit(f"error: train ended before its first step:\n{said.decode()}")
-            said += more
         taken = time.perf_counter() - begin
         process.kill()
+    os.close(terminal)
     return taken
 
 
