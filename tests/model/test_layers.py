@@ -104,6 +104,16 @@ def test_a_constant_channel_stays_finite() -> None:
         np.testing.assert_allclose(value, other, atol=1e-2)
 
 
+def test_a_frozen_batch_norm_uses_its_averages() -> None:
+    inputs = images((4, 8, 8, 3))
+    found = []
+    for layer in pair("BatchNormalization", inputs):
+        layer.trainable = False
+        found.append(run(layer, inputs, training=True))
+    for value, other in zip(*found, strict=True):
+        np.testing.assert_allclose(value, other, rtol=1e-5, atol=1e-5)
+
+
 def test_files_of_weights_are_those_of_keras_layers(tmp_path: Any) -> None:
     inputs = images((2, 8, 8, 3))
     for name in MAKERS:

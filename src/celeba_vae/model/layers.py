@@ -74,7 +74,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
         """Return the normalised inputs, of their shape; in training the averages move."""
         fused = keras.backend.backend() == "tensorflow" and self.compute_dtype != "float64"
-        if not (training and fused):
+        if not (training and self.trainable and fused):
             return super().call(inputs, training=training, mask=mask)
         from celeba_vae.model.tensorflow_kernels import batch_normalized
 
