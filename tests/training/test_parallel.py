@@ -71,7 +71,12 @@ def started(
             [sys.executable, "-m", *command],
             cwd=folder,
             env=os.environ
-            | {"PYTHONPATH": str(folder / "src"), "XLA_FLAGS": f"{FAST_TO_COMPILE} {flags}"}
+            | {
+                "PYTHONPATH": str(folder / "src"),
+                "XLA_FLAGS": f"{FAST_TO_COMPILE} {flags}",
+                # Tests wait for what a process says while it runs.
+                "PYTHONUNBUFFERED": "1",
+            }
             | environment(index),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
