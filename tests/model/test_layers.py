@@ -56,7 +56,7 @@ def images(shape: tuple[int, ...], dtype: str = "float32") -> tf.Tensor:
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", MAKERS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(shape=SHAPES)
 def test_a_layer_is_that_of_keras(
     name: str, training: bool, shape: tuple[int, int, int, int]
