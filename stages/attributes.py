@@ -6,12 +6,12 @@ from stages.runner import ATTRIBUTES, METRICS, MODEL, SHARDS, ZPOINTS, run
 
 def attributes(params: Params) -> None:
     """Read model, z-points and shards, write data/attributes and data/metrics/attributes.json."""
-    from celeba_vae.training.determinism import configure_tensorflow, pin_linear_algebra
+    from celeba_vae.backend import configure_tensorflow, pin_linear_algebra
 
     configure_tensorflow(params.threads)
 
-    from celeba_vae.latent.attributes import write_attributes
-    from celeba_vae.pretrained import load
+    from celeba_vae.attributes.run import write_attributes
+    from celeba_vae.model.pretrained import load
 
     # scikit-learn brings a pool of threads of its own, which must be loaded to be pinned.
     pin_linear_algebra()

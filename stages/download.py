@@ -11,7 +11,7 @@ def download(params: Params) -> None:
     from celeba_vae.faces.celeba import fetch_dataset
     from celeba_vae.faces.local import import_dataset
     from celeba_vae.faces.synthetic import write_dataset
-    from celeba_vae.scratch import scratch_folder
+    from celeba_vae.runtime.scratch import scratch_folder
 
     group = params.download
     match group.source:

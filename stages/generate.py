@@ -6,14 +6,14 @@ from stages.runner import METRICS, MODEL, SAMPLES, SHARDS, ZPOINTS, run
 
 def generate(params: Params) -> None:
     """Read model, z-points and shards, write data/samples and data/metrics/generate.json."""
-    from celeba_vae.training.determinism import configure_tensorflow
+    from celeba_vae.backend import configure_tensorflow
 
     configure_tensorflow(params.threads)
 
-    from celeba_vae.files import write_json
+    from celeba_vae.generate.run import write_samples
     from celeba_vae.latent.samplers import SAMPLERS_FILE, load_samplers
-    from celeba_vae.latent.samples import write_samples
-    from celeba_vae.pretrained import load
+    from celeba_vae.model.pretrained import load
+    from celeba_vae.runtime.files import write_json
     from celeba_vae.shards.read import open_split
 
     model = load(MODEL)

@@ -10,7 +10,7 @@ from stages.runner import REPORT, run
 
 def report(params: Params) -> None:
     """Read what all stages left, write data/report/report.html."""
-    from celeba_vae.report.book import write_report
+    from celeba_vae.report.build import write_report
 
     groups = {
         "download": params.download.model_dump(),

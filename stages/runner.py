@@ -10,10 +10,10 @@ from types import FrameType
 import yaml
 
 import celeba_vae
-from celeba_vae.errors import UserError
-from celeba_vae.files import sha256_of
 from celeba_vae.params import Params, load_params
-from celeba_vae.processes import die_with_parent
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import sha256_of
+from celeba_vae.runtime.processes import die_with_parent
 
 RAW, SHARDS, MODEL = Path("data/raw"), Path("data/shards"), Path("data/model")
 ZPOINTS, SAMPLES, METRICS = Path("data/zpoints"), Path("data/samples"), Path("data/metrics")

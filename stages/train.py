@@ -9,7 +9,7 @@ def train(params: Params) -> None:
 
     Where several processes train together, each runs this stage, and only process 0 writes.
     """
-    from celeba_vae.training.determinism import configure_backend
+    from celeba_vae.backend import configure_backend
 
     configure_backend(params.train.backend, params.threads)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from celeba_vae.gate.tiny import TINY
+from celeba_vae.backend import configure_tensorflow
 from celeba_vae.params import ModelParams, Params, load_params
-from celeba_vae.training.determinism import configure_tensorflow
+from celeba_vae.verify.tiny_params import TINY
 from tests.support import ROOT
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from celeba_vae.files import sha256_of
-from celeba_vae.gate.tiny import TINY, set_params
+from celeba_vae.runtime.files import sha256_of
+from celeba_vae.verify.tiny_params import TINY, set_params
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -14,9 +14,9 @@ from celeba_vae.cli import cli
 from celeba_vae.latent.directions import DIRECTIONS_FILE, save_directions
 from celeba_vae.latent.fitting import fit_samplers
 from celeba_vae.latent.samplers import SAMPLERS_FILE, save_samplers
+from celeba_vae.model.pretrained import save
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams
-from celeba_vae.pretrained import save
 from tests.support import ROOT, run
 
 MANIFEST = {"image_shape": [32, 32, 3], "crop": 148, "filter": "area"}

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from celeba_vae.faces.synthetic import write_dataset
-from celeba_vae.gate.tiny import TINY
 from celeba_vae.params import load_params
 from celeba_vae.shards.write import write_shards
+from celeba_vae.verify.tiny_params import TINY
 from tests.support import ROOT, run
 
 

@@ -19,10 +19,10 @@ import pytest
 from distributed import Client
 
 import celeba_vae.pool
-from celeba_vae.errors import UserError
 from celeba_vae.faces.synthetic import write_dataset
 from celeba_vae.params import load_params
 from celeba_vae.pool import ordered_map
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.shards.write import write_shards
 from tests.support import ROOT, fail_at_three, run, slow_square
 
@@ -275,7 +275,7 @@ def test_an_address_is_taken(address: str) -> None:
 
 SCRIPT = """
 import sys
-from celeba_vae.errors import UserError
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.pool import ordered_map
 {}
 try:

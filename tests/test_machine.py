@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from celeba_vae.errors import UserError
 from celeba_vae.machine import (
     MACHINE_FILE,
     describe_machine,
@@ -17,6 +16,7 @@ from celeba_vae.machine import (
     read_machine,
     training_machine,
 )
+from celeba_vae.runtime.errors import UserError
 from tests.support import ROOT, run
 
 
@@ -55,7 +55,7 @@ def test_each_backend_trains_with_its_own_packages_and_switches() -> None:
 
 def test_on_tensorflow_jax_is_not_started(tmp_path: Path) -> None:
     script = """
-from celeba_vae.training.determinism import configure_tensorflow
+from celeba_vae.backend import configure_tensorflow
 configure_tensorflow(2)
 import jax  # as TensorFlow's converters do
 import keras

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import celeba_vae
-from celeba_vae.latent.run import describe_zpoints
+from celeba_vae.generate.run import write_samples
 from celeba_vae.latent.samplers import SAMPLERS_FILE, load_samplers
-from celeba_vae.latent.samples import write_samples
 from celeba_vae.params import Params
 from celeba_vae.shards.read import open_split
 from celeba_vae.training.run import train_model
+from celeba_vae.zpoints.run import describe_zpoints
 from tests.support import write_shards
 
 GAUSSIAN = {"loss": "gaussian", "kl_weight": 1.0}

@@ -8,9 +8,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from celeba_vae.errors import UserError
-from celeba_vae.gate.tiny import set_params
 from celeba_vae.params import OFFICIAL_SPLIT, Params, load_params, split_counts
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.verify.tiny_params import set_params
 from tests.support import ROOT, run, succeed
 
 COMMITTED = (ROOT / "params.yaml").read_text()

@@ -1,7 +1,7 @@
 import pytest
 
-from celeba_vae.errors import UserError
 from celeba_vae.params import load_params
+from celeba_vae.runtime.errors import UserError
 from tests.support import ROOT
 
 

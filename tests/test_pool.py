@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from celeba_vae.errors import UserError
 from celeba_vae.pool import available_workers, ordered_map
+from celeba_vae.runtime.errors import UserError
 from tests.support import ROOT, fail_at_three, slow_square, wait_for_end
 
 
@@ -75,7 +75,10 @@ def interrupt_yourself(number: int) -> int:
 
 
 def test_a_process_whose_parent_is_gone_ends_at_once() -> None:
-    code = "from celeba_vae.processes import die_with_parent; die_with_parent(1); print('alive')"
+    code = (
+        "from celeba_vae.runtime.processes import die_with_parent;"
+        "die_with_parent(1); print('alive')"
+    )
     env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
@@ -84,7 +87,7 @@ def test_a_process_whose_parent_is_gone_ends_at_once() -> None:
 def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib, time
-from celeba_vae.errors import UserError
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.pool import ordered_map
 def work(n):
     (pathlib.Path({str(tmp_path)!r}) / str(os.getpid())).touch()

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celeba_vae.errors import UserError
+from celeba_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:  # NumPy and the model are loaded by the commands that need them.
     import numpy as np
 
+    from celeba_vae.model.pretrained import Pretrained
     from celeba_vae.params import Sampler
-    from celeba_vae.pretrained import Pretrained
 
 _EXISTING_FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -81,7 +81,7 @@ def parameters(overrides: tuple[str, ...], as_json: bool) -> None:
     from celeba_vae.params import load_params
 
     params = load_params(overrides=overrides)
-    from celeba_vae.training.determinism import configure_tensorflow
+    from celeba_vae.backend import configure_tensorflow
 
     configure_tensorflow(params.threads)
     from celeba_vae.model.vae import VAE, describe_layers
@@ -156,7 +156,7 @@ def reconstruct(photos: tuple[Path, ...], model: Path, out: Path) -> None:
     pretrained = _load(model)
     images = _read_photos(photos, pretrained)
     mu, _ = pretrained.encode(images)
-    from celeba_vae.figures.grids import alternate_rows
+    from celeba_vae.plots.grids import alternate_rows
 
     columns = len(photos)
     pairs = alternate_rows(images, pretrained.decode(mu), columns=columns)
@@ -174,7 +174,7 @@ def morph(photo_a: Path, photo_b: Path, steps: int, model: Path, out: Path) -> N
     _check_out(out, inputs=(photo_a, photo_b))
     pretrained = _load(model)
     mu, _ = pretrained.encode(_read_photos((photo_a, photo_b), pretrained))
-    from celeba_vae.latent.samples import straight_walks
+    from celeba_vae.generate.run import straight_walks
 
     (walk,) = straight_walks(mu[:1], mu[1:], steps=steps)
     _save_grid(pretrained.decode(walk), out, rows=1, columns=steps)
@@ -249,7 +249,7 @@ def compare(runs: tuple[str, ...], columns: int, seed: int, out: Path) -> None:
     _check_out(out)
     from tempfile import TemporaryDirectory
 
-    from celeba_vae.latent.comparison import compare_faces, fetch_run
+    from celeba_vae.generate.comparison import compare_faces, fetch_run
 
     with TemporaryDirectory() as folder:
         folders = {run: fetch_run(run, Path(folder) / str(n)) for n, run in enumerate(runs)}
@@ -286,8 +286,8 @@ def machine(record: bool) -> None:
     Parameters, data and code decide the results; versions, instructions of the processor and
     device decide their last bits. Whoever commits a new dvc.lock runs this with --record.
     """
-    from celeba_vae.files import write_json
     from celeba_vae.machine import MACHINE_FILE, differences, read_machine
+    from celeba_vae.runtime.files import write_json
 
     here = _this_machine()
     if record:
@@ -367,7 +367,7 @@ def verify(quick: bool, consistency: bool, results: Path | None) -> None:
     made it; on another kind archive and shards, a second reproduction with the first, and figures
     within a tolerance. It ends with a table, one verdict, and status 1 where that is no.
     """
-    from celeba_vae.gate.consistency import find_inconsistencies
+    from celeba_vae.verify.consistency import find_inconsistencies
 
     if quick and consistency:
         raise UserError("--quick and --consistency: give one of them")
@@ -381,7 +381,7 @@ def verify(quick: bool, consistency: bool, results: Path | None) -> None:
         return
     if results:
         _make_folder(results)
-    from celeba_vae.gate import verify as gate
+    from celeba_vae.verify import run as gate
 
     if quick:
         click.echo(gate.verify_quickly(Path(), results=results))
@@ -456,9 +456,9 @@ On the test images
 
 
 def _this_machine() -> dict[str, Any]:
+    from celeba_vae.backend import configure_tensorflow
     from celeba_vae.machine import describe_machine
     from celeba_vae.params import load_params
-    from celeba_vae.training.determinism import configure_tensorflow
 
     threads = load_params().threads
     configure_tensorflow(threads)
@@ -473,7 +473,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _load(model: Path) -> "Pretrained":
-    from celeba_vae.pretrained import load
+    from celeba_vae.model.pretrained import load
 
     return load(model)
 
@@ -507,13 +507,13 @@ def _check_out(out: Path, inputs: tuple[Path, ...] = ()) -> None:
 
 
 def _save_grid(images: "np.ndarray", out: Path, *, rows: int, columns: int) -> None:
-    from celeba_vae.figures.grids import image_grid
+    from celeba_vae.plots.grids import image_grid
 
     _save(out, image_grid(images, rows=rows, columns=columns))
 
 
 def _save(out: Path, picture: "np.ndarray", *, err: bool = False) -> None:
-    from celeba_vae.figures.grids import save_png
+    from celeba_vae.plots.grids import save_png
 
     try:
         save_png(out, picture)

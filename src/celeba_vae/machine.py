@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from celeba_vae.errors import UserError
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.training.parallel import process_count
 
 MACHINE_FILE = Path("data/machine.json")

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from celeba_vae.errors import UserError
+from celeba_vae.runtime.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
 

@@ -18,9 +18,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from celeba_vae.errors import UserError
-from celeba_vae.processes import die_with_parent
-from celeba_vae.progress import progress_bar
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.processes import die_with_parent
+from celeba_vae.runtime.progress import progress_bar
 
 # Seconds that a scheduler may take to answer; that it may be without any worker, because one is
 # being started (a restarted one is back after about five); and between two looks whether it is.

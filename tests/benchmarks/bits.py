@@ -35,7 +35,7 @@ def train_a_little(
     """
     if processors is not None:
         os.sched_setaffinity(0, processors)
-    from celeba_vae.training.determinism import configure_tensorflow
+    from celeba_vae.backend import configure_tensorflow
 
     if inter_op != 1 or not changes.get("determinism", True) or not changes.get("onednn", True):
         _configure_otherwise(inter_op, changes)

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from celeba_vae import feed
 from celeba_vae.shards.read import Split, open_split
+from celeba_vae.training import feed
 
 IMAGES, SHARD, SIZE, BATCH, EPOCHS = 16_384, 4_096, 96, 128, 7
 

@@ -56,7 +56,7 @@ class Ours:
     """Our training on JAX."""
 
     def __init__(self, arguments: argparse.Namespace, folder: Path, *, bound: bool) -> None:
-        from celeba_vae.training.determinism import configure_jax
+        from celeba_vae.backend import configure_jax
 
         os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.4")
         self.jax = configure_jax(threads=2)

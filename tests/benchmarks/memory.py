@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from celeba_vae.files import sha256_of
-from celeba_vae.gate.tiny import set_params
-from celeba_vae.processes import resident_bytes
+from celeba_vae.runtime.files import sha256_of
+from celeba_vae.runtime.processes import resident_bytes
+from celeba_vae.verify.tiny_params import set_params
 from tests.support import copy_project, own_environment
 
 SHARD, SIZE, VALIDATION = 4096, 96, 256

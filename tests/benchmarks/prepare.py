@@ -32,7 +32,7 @@ from celeba_vae.faces.annotations import ANNOTATION_FILES
 from celeba_vae.faces.layout import ARCHIVE, ARCHIVE_FOLDER, SOURCE_FILE
 from celeba_vae.faces.local import is_image
 from celeba_vae.params import PrepareParams, load_params
-from celeba_vae.processes import resident_bytes
+from celeba_vae.runtime.processes import resident_bytes
 from celeba_vae.shards.transform import FILTERS, crop_box, to_square
 from celeba_vae.shards.write import write_shards
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import yaml
 
-from celeba_vae.gate.tiny import set_params
+from celeba_vae.verify.tiny_params import set_params
 from tests.support import copy_project, own_environment, succeed
 
 # The progress bar, once it has counted a step.

@@ -80,7 +80,7 @@ class Ours:
     """Our training on TensorFlow."""
 
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
-        from celeba_vae.training.determinism import configure_tensorflow
+        from celeba_vae.backend import configure_tensorflow
 
         params = params_of(arguments)
         configure_tensorflow(params.threads)
@@ -330,7 +330,7 @@ class Product:
     """A product of two large matrices."""
 
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
-        from celeba_vae.training.determinism import configure_tensorflow
+        from celeba_vae.backend import configure_tensorflow
 
         self.tf = configure_tensorflow(params_of(arguments).threads)
         self.matrix = self.tf.random.stateless_normal((SIDE, SIDE), (1, 1))

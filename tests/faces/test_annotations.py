@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from celeba_vae.errors import UserError
 from celeba_vae.faces.annotations import read_annotations
+from celeba_vae.runtime.errors import UserError
 
 ATTRIBUTES = "3\nSmiling Young \nb.jpg -1  1\na.jpg  1 -1\nc.jpg  1  1\n"
 PARTITION = "b.jpg 2\na.jpg 0\nc.jpg 1\n"

@@ -13,11 +13,11 @@ import pytest
 import celeba_vae.faces.celeba
 import stages.download
 import stages.prepare
-from celeba_vae.errors import UserError
 from celeba_vae.faces import layout
 from celeba_vae.faces.celeba import OFFICIAL_FILES, fetch_dataset
 from celeba_vae.faces.transfer import DriveFile, Mirror, OfficialFile, Patience
 from celeba_vae.params import load_params
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.shards.read import open_split
 from tests.faces import misbehaving_server as server_that
 from tests.faces.misbehaving_server import MisbehavingServer, serving
@@ -32,7 +32,7 @@ CONTENTS = {
 CHILD = """
 import resource, sys
 from pathlib import Path
-from celeba_vae.errors import UserError
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.faces.celeba import fetch_dataset
 from celeba_vae.faces.transfer import OfficialFile
 name, size, sha256, scratch, folder = sys.argv[1:]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from celeba_vae.errors import UserError
 from celeba_vae.faces.local import digest_of, import_dataset, is_image, warn_if_changed
+from celeba_vae.runtime.errors import UserError
 
 PARTITION = b"a.jpg 0\r\nb.jpg 1\r\nc.jpg 2\r\n"
 

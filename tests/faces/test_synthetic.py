@@ -32,8 +32,8 @@ from celeba_vae.faces.layout import (
     SOURCE_FILE,
 )
 from celeba_vae.faces.synthetic import write_dataset
-from celeba_vae.files import sha256_of
 from celeba_vae.params import split_counts
+from celeba_vae.runtime.files import sha256_of
 
 IMAGES = 70
 FILES = (ARCHIVE, ATTRIBUTES_FILE, PARTITION_FILE, IDENTITY_FILE, FACTORS_FILE, SOURCE_FILE)

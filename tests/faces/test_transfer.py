@@ -25,7 +25,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from celeba_vae.errors import UserError
 from celeba_vae.faces.transfer import (
     DriveFile,
     Mirror,
@@ -35,6 +34,7 @@ from celeba_vae.faces.transfer import (
     Refused,
     fetch_file,
 )
+from celeba_vae.runtime.errors import UserError
 from tests.faces import misbehaving_server as server_that
 from tests.faces.misbehaving_server import Behaviour, MisbehavingServer, serving
 
@@ -51,7 +51,7 @@ GIVEN_UP = "; given up after 2 attempts"
 CHILD = """
 import resource, sys
 from pathlib import Path
-from celeba_vae.errors import UserError
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.faces.transfer import Mirror, OfficialFile, Patience, fetch_file
 url, size, sha256, scratch, limit = sys.argv[1:]
 if int(limit):

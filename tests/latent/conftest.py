@@ -3,7 +3,7 @@
 import pytest
 import sklearn.manifold  # noqa: F401 (brings the pool of threads that is pinned)
 
-from celeba_vae.training.determinism import pin_linear_algebra
+from celeba_vae.backend import pin_linear_algebra
 
 
 @pytest.fixture(scope="session", autouse=True)

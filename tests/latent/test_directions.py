@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from celeba_vae.errors import UserError
 from celeba_vae.latent.directions import (
     attribute_direction,
     load_directions,
     save_directions,
     total_push,
 )
+from celeba_vae.runtime.errors import UserError
 
 
 def test_a_step_is_one_deviation_along_the_line_between_the_centres() -> None:

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from celeba_vae.errors import UserError
 from celeba_vae.latent.fitting import fit_ellipse, fit_gaussian
 from celeba_vae.latent.samplers import (
     CONFIDENCE,
@@ -26,6 +25,7 @@ from celeba_vae.latent.samplers import (
     save_samplers,
 )
 from celeba_vae.params import Sampler
+from celeba_vae.runtime.errors import UserError
 
 
 def _fitted(z_dim: int = 5, seed: int = 3) -> Fitted:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras import ops
 
-from celeba_vae.gate.tiny import TINY
 from celeba_vae.model.decoder import build_decoder
 from celeba_vae.model.encoder import build_encoder
 from celeba_vae.model.vae import VAE, describe_layers, sample_z
 from celeba_vae.params import ModelParams, load_params
+from celeba_vae.verify.tiny_params import TINY
 from tests.support import ROOT
 
 Make = Callable[..., ModelParams]

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from celeba_vae.files import sha256_of
-from celeba_vae.gate.consistency import imported_code
-from celeba_vae.gate.tiny import set_params
+from celeba_vae.runtime.files import sha256_of
 from celeba_vae.shards.read import file_names
+from celeba_vae.verify.consistency import imported_code
+from celeba_vae.verify.tiny_params import set_params
 from tests.support import ROOT, children, commit, make_project, run, succeed, wait_for_end
 
 STAGES = ("download", "prepare", "train", "zpoints", "generate", "attributes", "evaluate", "report")

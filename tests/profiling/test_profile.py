@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from celeba_vae.errors import UserError
-from celeba_vae.gate.tiny import TINY
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import Params, load_params
-from celeba_vae.processes import resident_bytes
 from celeba_vae.profiling.cases import sweep_cases
 from celeba_vae.profiling.measuring import Measured, measure
 from celeba_vae.profiling.page import break_even_units, write_profile
 from celeba_vae.profiling.run import Fit, Row, largest_batch
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.processes import resident_bytes
+from celeba_vae.verify.tiny_params import TINY
 from tests.support import ROOT, run
 
 GB = 1e9

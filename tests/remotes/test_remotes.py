@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from celeba_vae.files import sha256_of
+from celeba_vae.runtime.files import sha256_of
 from tests.remotes.servers import Server, kill, objects_in, running, s3_server, ssh_server
 from tests.support import ROOT, run, succeed
 

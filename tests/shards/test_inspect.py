@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from celeba_vae.errors import UserError
 from celeba_vae.params import load_params
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.shards.inspect import (
     SHEET_COLUMNS,
     SHEET_ROWS,

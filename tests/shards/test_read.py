@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeba_vae.errors import UserError
-from celeba_vae.files import sha256_of
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import sha256_of
 from celeba_vae.shards.read import Split, file_names, open_split, read_manifest
 
 

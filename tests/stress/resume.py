@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from celeba_vae.gate.tiny import set_params
+from celeba_vae.verify.tiny_params import set_params
 from tests.support import make_project, own_environment, succeed
 
 OUTS = ("data/model", "data/metrics/train.json")

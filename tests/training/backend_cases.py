@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from celeba_vae.gate.tiny import TINY
 from celeba_vae.params import Params, load_params
 from celeba_vae.shards.read import Split
 from celeba_vae.training.state import State, load_state
+from celeba_vae.verify.tiny_params import TINY
 from tests.support import ROOT
 
 # 40 images in batches of 16: the last batch of an epoch is short.
@@ -103,7 +103,7 @@ def sums_of(found: dict[str, Any]) -> list[dict[str, float]]:
 
 def main() -> None:
     """Fit the cases on JAX, and check what can be checked here alone."""
-    from celeba_vae.training.determinism import configure_jax
+    from celeba_vae.backend import configure_jax
 
     jax = configure_jax(threads=2)
     folder, *cases = sys.argv[1:]
@@ -156,7 +156,7 @@ def check_images_on_the_device(case: str, images: np.ndarray, fed: dict[str, Any
 
 def check_the_step_is_named(images: np.ndarray) -> None:
     """Let the loss grow beyond all bounds within a run of several steps."""
-    from celeba_vae.errors import UserError
+    from celeba_vae.runtime.errors import UserError
 
     params = params_of("autoencoder", "train.learning_rate=1e6", "train.batch_size=8")
     try:

@@ -37,7 +37,7 @@ CASES: dict[str, tuple[int, str, tuple[str, ...]]] = {
 
 def main() -> None:
     """Fit the cases."""
-    from celeba_vae.training.determinism import configure_jax
+    from celeba_vae.backend import configure_jax
 
     jax = configure_jax(threads=1)
 

@@ -16,7 +16,7 @@ import hashlib, json, os, sys
 os.sched_setaffinity(0, json.loads(sys.argv[1]))
 from celeba_vae.params import load_params
 params = load_params(overrides=["train.epochs=1", "train.batch_size=64"])
-from celeba_vae.training.determinism import configure_backend
+from celeba_vae.backend import configure_backend
 configure_backend(sys.argv[2], params.threads)
 import numpy as np
 from celeba_vae.latent.statistics import covariance_summary

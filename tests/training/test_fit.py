@@ -3,9 +3,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from celeba_vae.errors import UserError
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams, Params, TrainParams
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.shards.read import Split
 from celeba_vae.training.fit import HISTORY_COLUMNS, Fitted, fit, runs_of_epoch
 from celeba_vae.training.state import State

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from celeba_vae.gate.tiny import set_params
+from celeba_vae.verify.tiny_params import set_params
 from tests.stress.resume import (
     kill_until,
     outs_of,

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from celeba_vae.errors import UserError
-from celeba_vae.gate.tiny import set_params
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.training.parallel import (
     from_lead,
     is_lead,
@@ -23,6 +22,7 @@ from celeba_vae.training.parallel import (
     process_count,
     process_group,
 )
+from celeba_vae.verify.tiny_params import set_params
 from tests.stress.resume import outs_of
 from tests.support import ROOT, make_project, write_shards
 from tests.training.parallel_cases import CASES

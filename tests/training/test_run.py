@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from celeba_vae.errors import UserError
 from celeba_vae.params import Params
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.training.fit import HISTORY_COLUMNS
 from celeba_vae.training.run import train_model
 from tests.support import write_shards

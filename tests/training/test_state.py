@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from celeba_vae.errors import UserError
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.training.state import (
     Arrays,
     State,

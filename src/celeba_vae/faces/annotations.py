@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from celeba_vae.errors import UserError
 from celeba_vae.faces.layout import (
     ATTRIBUTES_FILE,
     FACTORS_FILE,
@@ -17,6 +16,7 @@ from celeba_vae.faces.layout import (
     PARTITION_FILE,
     SPLITS,
 )
+from celeba_vae.runtime.errors import UserError
 
 Value = TypeVar("Value")
 

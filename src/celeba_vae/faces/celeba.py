@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from celeba_vae.errors import UserError
 from celeba_vae.faces.layout import (
     ARCHIVE,
     ATTRIBUTES_FILE,
@@ -29,7 +28,8 @@ from celeba_vae.faces.transfer import (
     Route,
     fetch_file,
 )
-from celeba_vae.files import atomic_path, write_json
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import atomic_path, write_json
 
 HOME_PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 

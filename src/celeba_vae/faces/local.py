@@ -13,10 +13,10 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from celeba_vae.errors import UserError
 from celeba_vae.faces.annotations import ANNOTATION_FILES
 from celeba_vae.faces.layout import ARCHIVE, ARCHIVE_FOLDER, SOURCE_FILE
-from celeba_vae.files import atomic_path, write_bytes, write_json
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import atomic_path, write_bytes, write_json
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 

@@ -20,9 +20,9 @@ from celeba_vae.faces.layout import (
     PARTITION_FILE,
     SOURCE_FILE,
 )
-from celeba_vae.files import atomic_path, sha256_of, write_json
 from celeba_vae.params import split_counts
 from celeba_vae.pool import ordered_map
+from celeba_vae.runtime.files import atomic_path, sha256_of, write_json
 
 # Faces that a worker draws at a time: about half a second of work.
 BLOCK = 32

@@ -22,8 +22,8 @@ from typing import ClassVar
 import httpx
 from tqdm import tqdm
 
-from celeba_vae.errors import UserError
-from celeba_vae.files import sha256_of, write_text
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import sha256_of, write_text
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PASSING_STATUS = (408, 429, 500, 502, 503, 504)

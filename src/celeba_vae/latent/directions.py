@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_vae.errors import UserError
-from celeba_vae.files import atomic_path
 from celeba_vae.latent.statistics import Floats
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import atomic_path
 
 DIRECTIONS_FILE = "directions.npz"
 

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from tempfile import TemporaryFile
 from typing import Any
 
-from celeba_vae.errors import UserError
 from celeba_vae.params import ModelParams, Params, TrainParams
-from celeba_vae.processes import die_with_parent, resident_bytes
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.processes import die_with_parent, resident_bytes
 
 # The first step compiles; the second still allocates.
 _WARM_UP = 2
@@ -121,7 +121,7 @@ def _run(
     optimizer: str,
     recompute: bool,
 ) -> dict[str, Any]:
-    from celeba_vae.training.determinism import configure_backend
+    from celeba_vae.backend import configure_backend
 
     configure_backend(train.backend, threads)
     import keras

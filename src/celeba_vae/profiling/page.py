@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from celeba_vae.figures.memory import plot_memory
-from celeba_vae.files import write_text
 from celeba_vae.params import Params
+from celeba_vae.plots.memory import plot_memory
 from celeba_vae.profiling.cases import BATCHES, CURRENT, HEADS, LEVELS, LEVERS, Case
 from celeba_vae.profiling.run import Fit, Row
+from celeba_vae.runtime.files import write_text
 
 # The article's training images.
 EPOCH_IMAGES = 170_000

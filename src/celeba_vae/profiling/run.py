@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from celeba_vae.errors import UserError
 from celeba_vae.params import Params
 from celeba_vae.profiling.cases import Case
 from celeba_vae.profiling.measuring import Measured, measure
-from celeba_vae.progress import progress_bar
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.progress import progress_bar
 
 # Times that a batch size is tried for each limit: the first guess is a straight line's.
 _TRIES = 4

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from celeba_vae.errors import UserError
-from celeba_vae.figures.grids import Pixels, labelled_grid
-from celeba_vae.files import sha256_of
-from celeba_vae.progress import progress_bar
+from celeba_vae.plots.grids import Pixels, labelled_grid
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import sha256_of
+from celeba_vae.runtime.progress import progress_bar
 from celeba_vae.shards.read import INDEX_FILE, open_split, read_manifest
 
 # Of each split, so many images are on the contact sheet.

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from celeba_vae.errors import UserError, first_problem
 from celeba_vae.params import Filter
+from celeba_vae.runtime.errors import UserError, first_problem
 
 MANIFEST_FILE = "manifest.json"
 INDEX_FILE = "images.csv"

@@ -9,12 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from celeba_vae import feed
-from celeba_vae.errors import UserError
 from celeba_vae.model.losses import bits_per_dimension
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import TrainParams
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.shards.read import Split
+from celeba_vae.training import feed
 from celeba_vae.training.interruption import StopRequest, stop_on_request
 from celeba_vae.training.parallel import is_lead, lead_bar
 from celeba_vae.training.schedules import best_epoch, ends_early, kl_weight_at, make_optimizer

@@ -16,9 +16,9 @@ import keras
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from celeba_vae.errors import UserError
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import TrainParams
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.shards.read import Split
 from celeba_vae.training.parallel import largest, lead_bar
 from celeba_vae.training.steps import (

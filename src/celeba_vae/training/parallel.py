@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from celeba_vae.errors import UserError
-from celeba_vae.progress import progress_bar
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.progress import progress_bar
 
 _ADDRESS = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
 _COUNT = "KERAS_DISTRIBUTION_NUM_PROCESSES"

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from celeba_vae.errors import UserError
-from celeba_vae.files import sha256_of, write_json, write_tsv
 from celeba_vae.machine import training_machine
+from celeba_vae.model.pretrained import save
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams, RunParams, TrainParams, check_batch_size
-from celeba_vae.pretrained import save
-from celeba_vae.scratch import scratch_folder
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import sha256_of, write_json, write_tsv
+from celeba_vae.runtime.scratch import scratch_folder
 from celeba_vae.shards.read import MANIFEST_FILE, open_split, read_manifest, shard_sums
 from celeba_vae.training.fit import HISTORY_COLUMNS, Fitted, fit
 from celeba_vae.training.parallel import from_lead, is_lead, largest, lead_bar, process_count

@@ -22,9 +22,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from celeba_vae.errors import UserError
-from celeba_vae.files import atomic_path, check_room, sha256_of, write_text
 from celeba_vae.machine import flatten
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import atomic_path, check_room, sha256_of, write_text
 
 IDENTITY_FILE = "identity.json"
 _LOCK_FILE = "lock"

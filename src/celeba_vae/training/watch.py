@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from celeba_vae import feed
-from celeba_vae.errors import UserError
-from celeba_vae.figures.grids import image_grid, save_png
 from celeba_vae.model.vae import VAE
+from celeba_vae.plots.grids import image_grid, save_png
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.training import feed
 
 ROWS, COLUMNS = 4, 8
 TENSORBOARD_FOLDER = "tensorboard"

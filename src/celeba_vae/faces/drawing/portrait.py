@@ -5,13 +5,19 @@ The same factors give the same bytes on every processor; `brush` and `light` say
 
 from PIL import Image
 
+from celeba_vae.faces.drawing.accessories import draw_earrings, draw_glasses, draw_hat
 from celeba_vae.faces.drawing.body import draw_age, draw_clothes, draw_ears, draw_neck, head_outline
 from celeba_vae.faces.drawing.brush import full_mask, paint, place, spline
-from celeba_vae.faces.drawing.features import draw_beard, draw_brow, draw_eye, draw_mouth, draw_nose
+from celeba_vae.faces.drawing.facial_features import (
+    draw_beard,
+    draw_brow,
+    draw_eye,
+    draw_mouth,
+    draw_nose,
+)
 from celeba_vae.faces.drawing.hair import draw_back_hair, draw_front_hair
 from celeba_vae.faces.drawing.light import background, hair_texture, skin_texture
 from celeba_vae.faces.drawing.scene import scene_of
-from celeba_vae.faces.drawing.worn import draw_earrings, draw_glasses, draw_hat
 from celeba_vae.faces.factors import Factors
 
 

@@ -1,0 +1,246 @@
+"""A trained model in people's hands: images in, z-points out, and back."""
+
+import math
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy.special import expit
+
+from celeba_vae.backend import configure_tensorflow
+from celeba_vae.params import Count, Filter, ModelParams
+from celeba_vae.runtime.errors import UserError, first_problem
+from celeba_vae.runtime.files import atomic_path, check_room, write_json
+
+WEIGHTS_FILE = "vae.weights.h5"
+ARCHITECTURE_FILE = "architecture.json"
+
+# Images that go through the network at once: enough to be fast, 0.5 GB of activations at 96x96.
+_BATCH = 128
+
+
+class _Architecture(BaseModel):
+    """What ARCHITECTURE_FILE holds: all that the weights do not say."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    size: Count
+    crop: Count | None
+    filter: Filter
+    threads: Count
+    learned_sigma: bool
+    model: ModelParams
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A trained VAE, or plain autoencoder, on uint8 images.
+
+    Attributes:
+        size: side of the square images, in pixels.
+        crop: how the images it was trained on were cut, see `shards.transform.to_square`.
+        filter: how they were resized.
+        z_dim: dimensions of the latent space.
+        vae: the Keras model, with `encoder` and `decoder`.
+    """
+
+    size: int
+    crop: int | None
+    filter: str
+    z_dim: int
+    vae: Any
+
+    @property
+    def variational(self) -> bool:
+        """Whether the model has log_var and noise; the plain autoencoder has neither."""
+        return self.vae.noise_factor is not None
+
+    def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return mu and log_var of images.
+
+        Args:
+            images: uint8 (n, size, size, 3).
+
+        Returns:
+            mu, log_var: float32 (n, z_dim) each; the plain autoencoder has no log_var: None.
+
+        Raises:
+            ValueError: another shape or dtype.
+        """
+        expected = (self.size, self.size, 3)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected:
+            raise ValueError(
+                f"images must be uint8 of shape (n, {self.size}, {self.size}, 3), "
+                f"not {images.dtype} {images.shape}"
+            )
+        mu = np.empty((len(images), self.z_dim), np.float32)
+        log_var = np.empty_like(mu) if self.variational else None
+        for batch in _batches(len(images)):
+            pixels = images[batch].astype(np.float32) / 255.0
+            centre, spread = self.vae.encode(pixels, training=False)
+            mu[batch] = np.asarray(centre)
+            if log_var is not None:
+                log_var[batch] = np.asarray(spread)
+        return mu, log_var
+
+    def sample(self, mu: np.ndarray, log_var: np.ndarray | None, noise: np.ndarray) -> np.ndarray:
+        """Return z = mu + noise factor * exp(log_var / 2) * noise; where log_var is None, mu.
+
+        Args:
+            mu: float32 (n, z_dim), from `encode`, as log_var is.
+            log_var: float32 (n, z_dim), or None.
+            noise: float32 (n, z_dim), from N(0, I).
+
+        Returns:
+            float32 (n, z_dim).
+        """
+        z: np.ndarray = np.asarray(self.vae.sample(mu, log_var, noise))
+        return z
+
+    def set_noise_factor(self, factor: float) -> None:
+        """Set the factor on the noise in z, at once and without building the model again.
+
+        It is a weight of `vae`: `vae.save_weights` keeps it, and `load` finds it.
+
+        Args:
+            factor: 0 for z = mu, 1 for a sample of q(z|x) as in training; up to 1000.
+
+        Raises:
+            ValueError: another factor, or a plain autoencoder, which has no noise.
+        """
+        if not self.variational:
+            raise ValueError("a plain autoencoder has no noise: its z is mu")
+        if not 0 <= factor <= 1000:  # also refuses what is not a number
+            raise ValueError(f"the noise factor must be from 0 to 1000, not {factor}")
+        self.vae.noise_factor.assign(factor)
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """Return the images of z-points.
+
+        Args:
+            z: (n, z_dim).
+
+        Returns:
+            uint8 (n, size, size, 3).
+
+        Raises:
+            ValueError: another shape.
+        """
+        images = np.empty((len(z), self.size, self.size, 3), np.uint8)
+        for batch, logits in self._logits(z):
+            images[batch] = to_pixels(logits)
+        return images
+
+    def decode_mean(self, z: np.ndarray) -> np.ndarray:
+        """Return the means that the Decoder gives the pixels of z-points: images not rounded yet.
+
+        Args:
+            z: (n, z_dim).
+
+        Returns:
+            float32 (n, size, size, 3) in [0, 1].
+
+        Raises:
+            ValueError: another shape.
+        """
+        means = np.empty((len(z), self.size, self.size, 3), np.float32)
+        for batch, logits in self._logits(z):
+            means[batch] = expit(logits)
+        return means
+
+    def _logits(self, z: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise ValueError(f"z must have the shape (n, {self.z_dim}), not {z.shape}")
+        for batch in _batches(len(z)):
+            points = z[batch].astype(np.float32)
+            yield batch, np.asarray(self.vae.decoder(points, training=False))
+
+
+def to_pixels(logits: np.ndarray) -> np.ndarray:
+    """Return the uint8 images of a Decoder's logits: 255 times their sigmoid, rounded."""
+    # expit(l) = (1 + tanh(l / 2)) / 2 cannot overflow.
+    return np.rint(127.5 * (1.0 + np.tanh(0.5 * logits.astype(np.float64)))).astype(np.uint8)
+
+
+def save(
+    vae: Any, params: ModelParams, *, manifest: Mapping[str, Any], threads: int, folder: Path
+) -> None:
+    """Write the weights and what is needed to build and use the model again.
+
+    Args:
+        vae: the trained Keras model.
+        params: its architecture.
+        manifest: the manifest of the shards it was trained on.
+        threads: TensorFlow's threads in training, which `load` uses again.
+        folder: where WEIGHTS_FILE and ARCHITECTURE_FILE are written.
+    """
+    check_room(folder, sum(4 * math.prod(weight.shape) for weight in vae.weights))
+    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+        vae.save_weights(temporary)
+    description = _Architecture(
+        size=manifest["image_shape"][0],
+        crop=manifest["crop"],
+        filter=manifest["filter"],
+        threads=threads,
+        learned_sigma=vae.log_sigma is not None,
+        model=params,
+    )
+    write_json(folder / ARCHITECTURE_FILE, description.model_dump())
+
+
+def load(folder: str | Path = "data/model") -> Pretrained:
+    """Load a trained model.
+
+    In a process that has not imported TensorFlow yet, TensorFlow is configured as in training,
+    so that the same images and z-points give the same bits as in the pipeline.
+
+    Args:
+        folder: the out of the stage `train`.
+
+    Raises:
+        UserError: no model there, or one that cannot be read.
+    """
+    folder = Path(folder)
+    path = folder / ARCHITECTURE_FILE
+    try:
+        described = _Architecture.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no trained model there; `dvc repro` makes one, or name another folder"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise UserError(f"{path}: is no description of a model: {first_problem(error)}") from None
+    if "tensorflow" not in sys.modules:
+        configure_tensorflow(described.threads)
+
+    from celeba_vae.model.vae import VAE
+
+    vae = VAE(described.model, size=described.size, seed=0, learned_sigma=described.learned_sigma)
+    weights = folder / WEIGHTS_FILE
+    try:
+        with warnings.catch_warnings():
+            # Keras warns of weights that do not fit, layer by layer, before it gives up.
+            warnings.simplefilter("error", UserWarning)
+            vae.load_weights(weights)
+    except (OSError, ValueError, KeyError, UserWarning) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{weights}: cannot be loaded: {reason:.200}") from None
+    return Pretrained(
+        size=described.size,
+        crop=described.crop,
+        filter=described.filter,
+        z_dim=described.model.z_dim,
+        vae=vae,
+    )
+
+
+def _batches(images: int) -> Iterator[slice]:
+    for start in range(0, images, _BATCH):
+        yield slice(start, start + _BATCH)

@@ -1,0 +1,58 @@
+"""What all plots share: colours, looks, and a PNG file in stable bytes.
+
+Colours are those of Okabe and Ito (2008), which colour-blind people can tell apart; what is
+expected is black and dashed everywhere.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from matplotlib import style
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+
+from celeba_vae.runtime.files import atomic_path
+
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
+GREY = "#999999"
+SPLIT_COLOURS = (BLUE, ORANGE, GREEN)
+EXPECTED: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.2}
+CURVE_POINTS = 400
+
+_STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": "medium",
+    "axes.titlelocation": "left",
+    "font.size": 11,
+    "legend.edgecolor": "none",
+    "lines.linewidth": 1.5,
+    "lines.markersize": 4,
+}
+
+
+@contextmanager
+def canvas(path: Path, *, width: float = 9, height: float = 6) -> Iterator[Figure]:
+    """Give an empty figure of that size in inches, and write it to `path` when the block ends."""
+    # The user's own matplotlibrc must not change the bytes. No pyplot: it keeps global state.
+    with style.context(["default", _STYLE]):
+        figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+        yield figure
+        with atomic_path(path) as temporary:
+            # The name and version of matplotlib in the file would change its hash.
+            figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def headline(figure: Figure, text: str) -> None:
+    """Put a title above all panels, on the left as those of single plots."""
+    figure.suptitle(text, x=0.01, ha="left", size="medium")
+
+
+class PlainLogFormatter(LogFormatter):
+    """Ticks as 0.6 and not as 6 x 10^-1, on the same places."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return the label of the tick at x, or none."""
+        return f"{x:g}" if super().__call__(x, pos) else ""

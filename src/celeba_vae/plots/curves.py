@@ -1,0 +1,61 @@
+"""Plots of a training: losses by epoch, and how the KL loss spreads over the dimensions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from celeba_vae.plots.canvas import BLUE, ORANGE, canvas
+
+_SHOWN_EPOCHS = 4
+
+
+def plot_losses(
+    path: Path, history: Mapping[str, NDArray[np.float64]], parts: Mapping[str, str]
+) -> None:
+    """Plot losses of training and validation over the epochs, a panel each.
+
+    Args:
+        path: the PNG file.
+        history: (epochs,) by column: `epoch`, each loss, and the same with `val_` before it.
+        parts: the titles of the panels, by the column of the loss.
+    """
+    with canvas(path, height=1 + 2.3 * len(parts)) as figure:
+        panels = figure.subplots(len(parts), 1, sharex=True, squeeze=False).ravel()
+        for (column, title), axes in zip(parts.items(), panels, strict=True):
+            axes.plot(history["epoch"], history[column], "o-", color=BLUE, label="training")
+            axes.plot(
+                history["epoch"], history[f"val_{column}"], "o-", color=ORANGE, label="validation"
+            )
+            axes.set(title=title, ylabel="nats per image")
+        panels[0].legend()
+        panels[-1].set_xlabel("epoch")
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def plot_kl_by_epoch(path: Path, kl: NDArray[np.float64]) -> None:
+    """Plot the KL loss of the dimensions by rank, for the first, the last and epochs between.
+
+    Args:
+        path: the PNG file.
+        kl: (epochs, z_dim), nats per image.
+    """
+    epochs = np.unique(np.linspace(0, len(kl) - 1, _SHOWN_EPOCHS).round().astype(int))
+    rank = np.arange(1, kl.shape[1] + 1)
+    with canvas(path, height=4.5) as figure:
+        axes = figure.subplots()
+        # The light end of the map could hardly be seen on white.
+        for epoch, shade in zip(epochs, np.linspace(0.85, 0, len(epochs)), strict=True):
+            label = f"epoch {epoch + 1}: {kl[epoch].sum():.1f} in all"
+            colour = colormaps["viridis"](shade)
+            axes.plot(rank, np.sort(kl[epoch])[::-1], color=colour, label=label)
+        axes.set(
+            title="KL from N(0, 1) of each dimension, validation images",
+            xlabel="dimension, by rank of its KL in that epoch",
+            ylabel="nats per image",
+            ylim=(0, None),
+        )
+        axes.legend()

@@ -1,0 +1,114 @@
+"""Many images in one: grids, with labels where a reader needs them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from celeba_vae.runtime.files import atomic_path
+
+Pixels = NDArray[np.uint8]
+
+_FONT_SIZE = 13
+_MARGIN = 6
+
+
+def image_grid(
+    images: Pixels, *, rows: int, columns: int, gap: int = 2, background: int = 255
+) -> Pixels:
+    """Put images side by side, row by row, with `gap` pixels between them.
+
+    Args:
+        images: (n, S, S, 3) with n at most rows x columns; missing ones are left blank.
+        rows: images in a column of the grid.
+        columns: images in a row of the grid.
+        gap: pixels between neighbours; none at the rim.
+        background: grey level of the gaps, 0 to 255.
+
+    Returns:
+        (rows (S + gap) - gap, columns (S + gap) - gap, 3).
+    """
+    count, height, width, channels = images.shape
+    cell = (height + gap, width + gap, channels)
+    cells = np.full((rows * columns, *cell), background, dtype=np.uint8)
+    cells[:count, :height, :width] = images
+    # (rows, columns, y, x, c) -> (rows, y, columns, x, c): neighbours in memory are neighbours
+    # in the picture.
+    grid = cells.reshape(rows, columns, *cell).swapaxes(1, 2)
+    grid = grid.reshape(rows * cell[0], columns * cell[1], channels)
+    return grid[: len(grid) - gap, : grid.shape[1] - gap]
+
+
+def alternate_rows(upper: Pixels, lower: Pixels, *, columns: int) -> Pixels:
+    """Order two equally long stacks so that a grid shows each row of `lower` under its `upper`.
+
+    Args:
+        upper: (n, S, S, 3) with n a multiple of columns.
+        lower: (n, S, S, 3), the counterpart of each image in `upper`.
+        columns: images in a row of the grid.
+
+    Returns:
+        (2 n, S, S, 3).
+    """
+    shape = (-1, columns, *upper.shape[1:])
+    pairs = np.stack([upper.reshape(shape), lower.reshape(shape)], axis=1)
+    return pairs.reshape(-1, *upper.shape[1:])
+
+
+def labelled_grid(
+    images: Pixels,
+    *,
+    columns: int,
+    labels: Sequence[str] = (),
+    heads: Sequence[str] = (),
+    caption: str = "",
+    gap: int = 2,
+) -> Pixels:
+    """Return a grid of dark on white text: labels left of rows and above columns.
+
+    Args:
+        images: (n, S, S, 3), row by row.
+        columns: images in a row of the grid.
+        labels: one for each row of the grid, or none at all.
+        heads: one for each column, or none at all; they should not be wider than an image.
+        caption: one line above the grid; empty for none.
+        gap: pixels between neighbouring images.
+
+    Returns:
+        (height, width, 3), as large as grid and text need.
+    """
+    rows = -(-len(images) // columns)
+    if labels and len(labels) != rows:
+        raise ValueError(f"{len(labels)} labels for {rows} rows of images")
+    if heads and len(heads) != columns:
+        raise ValueError(f"{len(heads)} heads for {columns} columns of images")
+    grid = image_grid(images, rows=rows, columns=columns, gap=gap)
+    font = ImageFont.load_default(_FONT_SIZE)
+    left = _room(max(font.getlength(label) for label in labels)) if labels else 0
+    line = 2 * _MARGIN + _FONT_SIZE
+    top = line * (bool(caption) + bool(heads))
+    width = left + max(grid.shape[1], _room(font.getlength(caption)) if caption else 0)
+    canvas = Image.new("RGB", (width, top + len(grid)), "white")
+    canvas.paste(Image.fromarray(grid), (left, top))
+    draw = ImageDraw.Draw(canvas)
+    draw.text((left or _MARGIN, line // 2), caption, fill="black", font=font, anchor="lm")
+    pitch, side = images.shape[1] + gap, images.shape[2]
+    for column, head in enumerate(heads):
+        middle = left + column * (side + gap) + side // 2
+        draw.text((middle, top - line // 2), head, fill="black", font=font, anchor="mm")
+    for row, label in enumerate(labels):
+        middle = top + row * pitch + images.shape[1] // 2
+        draw.text((left - _MARGIN, middle), label, fill="black", font=font, anchor="rm")
+    return np.asarray(canvas)
+
+
+def save_png(path: Path, image: Pixels) -> None:
+    """Write an image (height, width, 3) as PNG, whole or not at all, in stable bytes."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")
+
+
+def _room(text_width: float) -> int:
+    return int(np.ceil(text_width)) + 2 * _MARGIN

@@ -1,0 +1,135 @@
+"""Plots of how well samplers match the z-points; each writes one PNG file in stable bytes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from celeba_vae.plots.canvas import (
+    BLUE,
+    EXPECTED,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    PlainLogFormatter,
+    canvas,
+)
+
+_SAMPLER_LOOKS = {
+    "normal": (GREY, "s"),
+    "gaussian": (BLUE, "o"),
+    "gmm": (ORANGE, "^"),
+    "ellipse": (GREEN, "D"),
+}
+
+
+def plot_samplers(path: Path, choice: Mapping[str, Any]) -> None:
+    """Plot the energy distance over temperature, and the held-out likelihood of the mixtures.
+
+    Args:
+        path: the PNG file.
+        choice: what `latent.fitting.fit_samplers` returns beside the samplers.
+    """
+    temperatures = np.array(choice["temperatures"])
+    with canvas(path, width=11, height=5) as figure:
+        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        for name, found in choice["validation"].items():
+            left.plot(temperatures, found["curve"], color=_SAMPLER_LOOKS[name][0])
+        _reference(left, choice["floor"], "training z-points", **EXPECTED)
+        left.set(
+            title="How far the draws are from the validation z-points",
+            xlabel="temperature",
+            ylabel="energy distance (unit of z)",
+        )
+        _logarithmic(left)
+        bottom, _ = left.get_ylim()
+        left.set_ylim(bottom, None)
+        for name, found in choice["validation"].items():
+            colour, marker = _SAMPLER_LOOKS[name]
+            best, distance = found["temperature"], found["energy_distance"]
+            left.plot(
+                best,
+                max(distance, bottom),  # what is not above 0 stands on the axis
+                marker,
+                color=colour,
+                markersize=8,
+                clip_on=False,
+                label=f"{name}: {_shown(distance)} at temperature {best:g}",
+            )
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=2)
+        for axes_name, colour, label in (
+            ("own", PURPLE, "along the dimensions of z"),
+            ("principal", BLUE, "along the principal axes"),
+        ):
+            tried = [each for each in choice["mixtures"] if each["axes"] == axes_name]
+            right.plot(
+                [each["components"] for each in tried],
+                [each["log_likelihood"] for each in tried],
+                "o-",
+                color=colour,
+                label=label,
+            )
+        right.set_xscale("log", base=2)
+        counts = sorted({each["components"] for each in choice["mixtures"]})
+        right.set_xticks(counts, [str(count) for count in counts])
+        right.set(
+            title="Mixtures: likelihood of validation z-points",
+            xlabel="components",
+            ylabel="nats per z-point (more is better)",
+        )
+        right.legend()
+
+
+def plot_cube(path: Path, scan: Mapping[str, Any], references: Mapping[str, float]) -> None:
+    """Plot the energy distance of uniform cubes from the z-points over the cubes' size.
+
+    Args:
+        path: the PNG file.
+        scan: what `zpoints.region.scan_cubes` returns.
+        references: energy distances of other clouds from the z-points, by their labels.
+    """
+    with canvas(path) as figure:
+        axes = figure.subplots()
+        axes.plot(scan["b"], scan["energy_distances"], color=BLUE, label="uniform in [-b, b]")
+        axes.plot(
+            scan["best_b"],
+            scan["best_energy_distance"],
+            "o",
+            color=BLUE,
+            markersize=8,
+            label=f"best: b = {scan['best_b']:.2f}",
+        )
+        axes.axvline(
+            scan["radius_b"], **EXPECTED, label=f"same mean |z|^2: b = {scan['radius_b']:.2f}"
+        )
+        looks = ({"color": GREY, "linestyle": "-."}, {"color": ORANGE, "linestyle": ":"})
+        for (label, value), look in zip(references.items(), looks, strict=True):
+            _reference(axes, value, label, **look)
+        axes.set(
+            title="Cubes of random points: how far from the z-points of the training images",
+            xlabel="b, half the side of the cube (unit of z)",
+            ylabel="energy distance (unit of z)",
+        )
+        _logarithmic(axes)
+        axes.legend()
+
+
+def _reference(axes: Axes, value: float, label: str, **look: Any) -> None:
+    # An estimate of 0 may be below it, which a logarithmic axis cannot show: then only as text.
+    place: Any = value if value > 0 else np.nan
+    axes.plot([0, 1], [place, place], transform=axes.get_yaxis_transform(), **look)
+    axes.plot([], [], **look, label=f"{label}: {_shown(value)}")
+
+
+def _shown(distance: float) -> str:
+    return f"{distance:.3g}" if distance > 0 else "0 (not above chance)"
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log", nonpositive="mask")
+    for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        formatter(PlainLogFormatter(labelOnlyBase=False))

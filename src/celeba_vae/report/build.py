@@ -1,0 +1,452 @@
+"""One HTML file with all of a run: parameters, curves, pictures, figures and where they come from.
+
+It holds its pictures, needs no network and no script, and has no clock, no name of a machine's
+owner and no path of a disk: the same run gives the same bytes.
+"""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image
+
+from celeba_vae.machine import flatten, read_machine
+from celeba_vae.plots.curves import plot_kl_by_epoch, plot_losses
+from celeba_vae.report import texts
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import sha256_of, write_text
+
+_TEMPLATE = "page.html.jinja"
+# The same for every run; README.md says how it was made.
+_CONFINED = Path(__file__).parent / "confined.png"
+_SPLITS = ("train", "validation", "test")
+# What names a place on somebody's disk or network.
+_PLACES = {("download", "path"), ("download", "url"), ("evaluate", "fid")}
+
+# Grey levels of faces are multiples of this: hardly anything to the eye, but half the bytes, for
+# PNG cannot pack the noise of their last bits.
+_STEP = 6
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG in the page, with what is said about it; width and height in pixels."""
+
+    text: texts.Text
+    source: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of ready texts.
+
+    Attributes:
+        title: above it.
+        head: the names of the columns.
+        rows: a text for each column.
+        meanings: what the first texts of the rows mean, where that is not plain.
+        note: how to read it.
+        folded: whether it opens on demand only.
+    """
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page; `name` is its address in it."""
+
+    name: str
+    title: str
+    intro: str
+    parts: Sequence[Picture | Table]
+
+
+def write_report(data: Path, path: Path, *, groups: Json, code: Sequence[Path]) -> None:
+    """Write the report of a run.
+
+    What the run lacks (KL of a plain autoencoder, attributes and factors of own images) is left
+    out.
+
+    Args:
+        data: the folder with what the stages left: raw, shards, model, zpoints, samples,
+            attributes, evaluation and metrics; and machine.json.
+        path: the HTML file to write.
+        groups: the parameters by group, those without a group by their name.
+        code: the source files that made the run; their names are shown as given.
+
+    Raises:
+        UserError: something that every run leaves is missing or damaged.
+    """
+    try:
+        sections = _sections(data, groups, code)
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{data}: the results do not belong to this code or are incomplete "
+            f"({type(error).__name__}: {error}); `dvc repro` makes them anew"
+        ) from None
+    write_text(path, render([section for section in sections if section.parts]))
+
+
+def render(sections: Sequence[Section]) -> str:
+    """Return the page; all texts are escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.tests["table"] = lambda part: isinstance(part, Table)
+    return environment.get_template(_TEMPLATE).render(sections=sections)
+
+
+def _sections(data: Path, groups: Json, code: Sequence[Path]) -> list[Section]:
+    metrics = {
+        name: json.loads((data / f"metrics/{name}.json").read_text(encoding="utf-8"))
+        for name in ("train", "zpoints", "generate", "attributes", "evaluate")
+    }
+    return [
+        _glance(data, metrics),
+        _faces(data, metrics["generate"]),
+        _training(data, metrics["train"]),
+        _zpoints(data, metrics["zpoints"]),
+        _attributes(data, metrics["attributes"]),
+        _quality(data, metrics["evaluate"]),
+        Section(
+            "parameters",
+            "Parameters",
+            "Every knob that a result depends on; params.yaml says what each does. Places on a "
+            "disk or a network are not named here.",
+            [Table("params.yaml", ("parameter", "value"), _parameter_rows(groups))],
+        ),
+        _provenance(data, groups, code),
+    ]
+
+
+def _glance(data: Path, metrics: Mapping[str, Any]) -> Section:
+    train, quality, evaluated = metrics["train"], metrics["generate"], metrics["evaluate"]
+    validation, compared = metrics["zpoints"]["validation"], metrics["evaluate"]["samples"]
+    kind = "VAE" if "kl_nats_per_image" in validation else "plain autoencoder"
+    rows = [
+        ("images of train, validation, test", _counts(metrics["zpoints"])),
+        ("reconstruction loss, validation", f"{_shown(train['val_reconstruction'])} nats/image"),
+    ]
+    if "kl_nats_per_image" in validation:
+        rows.append(("KL loss, validation", f"{_shown(train['val_kl'])} nats/image"))
+    rows += [
+        (
+            "reconstructions, validation",
+            f"{quality['psnr_db_mean']:.1f} dB PSNR, {quality['ssim_mean']:.3f} SSIM",
+        ),
+        ("|z|, validation", _spread(validation, "z_radius")),
+        ("|z| that N(0, I) gives", _spread(validation, "chi")),
+    ]
+    if "likelihood" in evaluated:
+        bits = evaluated["likelihood"]["bound_bits_per_dimension"]
+        rows.append(("bits for a value of a pixel, test", _shown(bits)))
+    rows += [
+        (f"distance of patches from test (SWD): {label}", _shown(compared[name]["swd"]))
+        for name, label in _compared_names(compared).items()
+    ]
+    intro = (
+        f"A {kind} with {validation['z_dim']} dimensions, trained on "
+        f"{train['training_images']:,} images for {_counted(train['epochs'], 'epoch')}. "
+        "What every figure says, and what to see in every picture, stands beside it."
+    )
+    parts: list[Picture | Table] = [
+        *_picture(data / "samples/overview.png", texts.OVERVIEW, faces=True),
+        Table("The figures that matter", ("figure", "value"), rows),
+    ]
+    return Section("glance", "At a glance", intro, parts)
+
+
+def _faces(data: Path, quality: Json) -> Section:
+    intro = (
+        f"The chosen sampler is {quality['sampler']}, at temperature {quality['temperature']:g}. "
+        f"Faces on this page are rounded to multiples of {_STEP} of 255 grey levels, to keep it "
+        "small; the originals are in data/samples."
+    )
+    parts: list[Picture | Table] = [
+        *_pictures(data / "samples", texts.SAMPLES, of_faces=texts.SAMPLES)
+    ]
+    measured = {k: v for k, v in quality.items() if k not in ("sampler", "temperature")}
+    parts.append(_figures("Reconstructions of all validation images", measured))
+    return Section("faces", "Faces", intro, parts)
+
+
+def _training(data: Path, metrics: Json) -> Section:
+    history = _columns(data / "model/history.tsv")
+    kl_file = data / "model/kl_per_dimension.tsv"
+    variational = kl_file.exists()
+    panels = {"reconstruction": "Reconstruction loss"}
+    if variational:
+        panels = {"loss": "Loss", **panels, "kl": "KL loss, without its weight"}
+    parts: list[Picture | Table] = [
+        _plotted(lambda path: plot_losses(path, history, panels), texts.LOSSES)
+    ]
+    if variational:
+        kl = np.stack([v for name, v in _columns(kl_file).items() if name != "epoch"], axis=1)
+        parts.append(_plotted(lambda path: plot_kl_by_epoch(path, kl), texts.KL))
+    known = {k: v for k, v in metrics.items() if variational or "kl" not in k.split("_")}
+    parts.append(_figures("The epoch whose weights were kept", known))
+    intro = (
+        "Losses are in nats per image, summed over pixels and channels. Those of training were "
+        "met during the epoch, while the weights changed; validation came after it."
+    )
+    return Section("training", "Training", intro, parts)
+
+
+def _zpoints(data: Path, metrics: Json) -> Section:
+    parts: list[Picture | Table] = [
+        *_picture(_CONFINED, texts.CONFINED, faces=True),
+        *_pictures(data / "zpoints/plots", texts.ZPOINTS, of_faces=("scales", "cubes")),
+    ]
+    splits = [metrics[split] for split in _SPLITS]
+    rows = [(name, *(_shown(split.get(name)) for split in splits)) for name in splits[0]]
+    parts.append(Table("z-points of each split", ("figure", *_SPLITS), rows, _meanings(rows)))
+    parts.append(_figures("Samplers, as energy distances", metrics["samplers"]))
+    parts.append(_figures("Uniform cubes", metrics["region"]))
+    intro = (
+        "How the KL loss confines the z-points. Dashed black is what N(0, I), or as many points of "
+        "it, would give."
+    )
+    return Section("zpoints", "Where the z-points lie", intro, parts)
+
+
+def _attributes(data: Path, metrics: Json) -> Section:
+    folder = data / "attributes"
+    parts: list[Picture | Table] = []
+    if metrics["probes"]:
+        parts += _picture(folder / "plots/auc.png", texts.AUC)
+    for path in sorted(folder.glob("plots/push_*.png")):
+        text = texts.pushed(path.stem.removeprefix("push_"))
+        parts += _picture(path, text, faces=True)
+    parts += _table_of(folder / "attributes.tsv", "Attributes")
+    if "factors" in metrics:
+        parts += _picture(folder / "plots/factors.png", texts.FACTORS)
+        parts.append(_figures("All factors together", metrics["factors"]))
+        parts += _table_of(folder / "factors.tsv", "True factors")
+    intro = (
+        "What can be read off mu, and what a step along an attribute does to a face. A direction "
+        "is worth what its probe is: below an area of 0.8 much of it is chance."
+    )
+    return Section("attributes", "Attributes and true factors", intro, parts)
+
+
+def _quality(data: Path, metrics: Json) -> Section:
+    plots = data / "evaluation/plots"
+    parts: list[Picture | Table] = [
+        *_picture(plots / "best_and_worst.png", texts.BEST_AND_WORST, faces=True),
+        _figures("Reconstructions of all test images", metrics["reconstruction"]),
+    ]
+    if "likelihood" in metrics:
+        parts.append(_figures("Likelihood, test images", metrics["likelihood"]))
+    compared = {k: v for k, v in metrics["samples"].items() if k != "images"}
+    # Those that all but test have come first.
+    ordered = (compared["validation"], *compared.values())
+    columns = list(dict.fromkeys(name for figures in ordered for name in figures))
+    rows = [
+        (name, *(_shown(figures[c]) if c in figures else "-" for c in columns))
+        for name, figures in compared.items()
+    ]
+    title = f"Drawn faces and real ones beside test, {metrics['samples']['images']:,} of each"
+    parts.append(Table(title, ("faces", *columns), rows, note=texts.COMPARED))
+    if "fid" in metrics:
+        parts.append(_figures("FID", metrics["fid"]))
+    for path in sorted(plots.glob("nearest_*.png")):
+        text = texts.nearest(path.stem.removeprefix("nearest_"))
+        parts += _picture(path, text, faces=True)
+    intro = "Measured on the test images, which no choice was made on."
+    return Section("quality", "How good the faces are", intro, parts)
+
+
+def _provenance(data: Path, groups: Json, code: Sequence[Path]) -> Section:
+    sums = {path.as_posix(): sha256_of(path) for path in sorted(code)}
+    manifest = json.loads((data / "shards/manifest.json").read_text(encoding="utf-8"))
+    shards = {
+        shard["file"]: shard["sha256"]
+        for split in _SPLITS
+        for shard in manifest["splits"][split]["shards"]
+    }
+    known = {
+        "data: raw/source.json": sha256_of(data / "raw/source.json"),
+        "data: shards/manifest.json": sha256_of(data / "shards/manifest.json"),
+        "model: vae.weights.h5": sha256_of(data / "model/vae.weights.h5"),
+        "code: the files listed below": _digest(sums),
+        "parameters: the table above": _digest(dict(_parameter_rows(groups))),
+    }
+    head = ("of what", "sha256")
+    parts = [
+        Table("Data, code and parameters", head, list(known.items())),
+        Table("Shards", head, list(shards.items()), folded=True),
+        Table("Source files", head, list(sums.items()), folded=True),
+        Table(
+            "The machine recorded in data/machine.json",
+            ("what", "value"),
+            _shown_rows(read_machine(data / "machine.json")),
+            note="It made the results of dvc.lock as committed; `celeba-vae machine` says in what "
+            "yours differs.",
+        ),
+    ]
+    intro = (
+        "The same data, code and parameters give the same figures, and on the same kind of "
+        "machine the same bytes. DVC keeps the hashes of every file in dvc.lock."
+    )
+    return Section("provenance", "Where it comes from", intro, parts)
+
+
+def _picture(path: Path, text: texts.Text, *, faces: bool = False) -> list[Picture]:
+    """Return the picture in a PNG file, or none where the run has none."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    if faces:
+        pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), np.uint16)
+        levels = np.minimum((pixels + _STEP // 2) // _STEP * _STEP, 255).astype(np.uint8)
+        packed = io.BytesIO()
+        Image.fromarray(levels).save(packed, format="PNG")
+        content = packed.getvalue()
+    return [_embedded(content, text)]
+
+
+def _pictures(
+    folder: Path, named: Mapping[str, texts.Text], *, of_faces: Container[str]
+) -> Iterator[Picture]:
+    """Give the pictures NAME.png of a folder, those that the run has."""
+    for name, text in named.items():
+        yield from _picture(folder / f"{name}.png", text, faces=name in of_faces)
+
+
+def _plotted(plot: Callable[[Path], None], text: texts.Text) -> Picture:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "plot.png"
+        plot(path)
+        return _embedded(path.read_bytes(), text)
+
+
+def _embedded(content: bytes, text: texts.Text) -> Picture:
+    width, height = Image.open(io.BytesIO(content)).size
+    source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+    return Picture(text, source, width, height)
+
+
+def _figures(title: str, figures: Json) -> Table:
+    rows = _shown_rows(figures)
+    return Table(title, ("figure", "value"), rows, _meanings(rows))
+
+
+def _meanings(rows: Sequence[Sequence[str]]) -> dict[str, str]:
+    names = [row[0] for row in rows]
+    known = {name: texts.MEANINGS.get(name.rpartition(".")[2]) for name in names}
+    return {name: meaning for name, meaning in known.items() if meaning}
+
+
+def _table_of(path: Path, title: str) -> list[Table]:
+    """Return the table in a TSV file, or none where there is no such file or no row in it.
+
+    Columns without a single text are left out.
+    """
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        head, *rows = csv.reader(file, delimiter="\t")
+    columns = [column for column in zip(head, *rows, strict=True) if any(column[1:])]
+    if not columns:
+        return []
+    head, *rows = ([_shown_cell(cell) for cell in row] for row in zip(*columns, strict=True))
+    return [Table(title, head, rows, folded=True)]
+
+
+def _columns(path: Path) -> dict[str, NDArray[np.float64]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        head, *rows = csv.reader(file, delimiter="\t")
+    return dict(zip(head, np.array(rows, np.float64).T, strict=True))
+
+
+def _parameter_rows(groups: Json) -> list[tuple[str, str]]:
+    named = {
+        group: {
+            key: "given" if (group, key) in _PLACES and item is not None else item
+            for key, item in value.items()
+        }
+        if isinstance(value, Mapping)
+        else value
+        for group, value in groups.items()
+    }
+    return [(key, _exact(value)) for key, value in flatten(named).items()]
+
+
+def _shown_rows(figures: Json) -> list[tuple[str, str]]:
+    return [(name, _shown(value)) for name, value in flatten(figures).items()]
+
+
+def _exact(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_exact, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "empty" if value is None else str(value)
+
+
+def _shown(value: Any) -> str:
+    """Return a figure in four digits, as people read it."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return "none" if value is None else _exact(value)
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def _shown_cell(cell: str) -> str:
+    try:
+        value = float(cell)
+    except ValueError:
+        return cell
+    return _shown(int(value) if value.is_integer() else value)
+
+
+def _counts(zpoints: Json) -> str:
+    return ", ".join(f"{zpoints[split]['images']:,}" for split in _SPLITS)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _spread(figures: Json, name: str) -> str:
+    return f"{figures[f'{name}_mean']:.2f} ± {figures[f'{name}_std']:.2f}"
+
+
+def _compared_names(compared: Json) -> dict[str, str]:
+    """Return the sets of faces that were compared with test, with what to call them."""
+    real = {
+        "validation": "other real faces, the floor",
+        "reconstructions": "reconstructions",
+    }
+    drawn = {n: f"faces drawn by {n}" for n in compared if n not in ("images", "test", *real)}
+    return real | drawn
+
+
+def _digest(value: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

@@ -1,0 +1,289 @@
+"""Whether what is committed fits together: seen in seconds, without data and without a run.
+
+Each check takes the top folder of a project and returns its findings, one line each.
+"""
+
+import ast
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from celeba_vae.params import load_params
+from celeba_vae.runtime.files import write_bytes
+from celeba_vae.verify.commands import call, last_line
+from celeba_vae.verify.tiny_params import set_params
+
+# Lines of the README that state figures of the committed run; the fields are keys of
+# data/metrics/NAME.json.
+README_LINES = (
+    "| on the {generate[images]} validation images | |",
+    "| reconstruction loss, KL loss | {train[val_reconstruction]:,.0f} and {train[val_kl]:.1f} "
+    "nats per image |",
+    "| reconstructions | {generate[psnr_db_mean]:.1f} dB PSNR, {generate[ssim_mean]:.3f} SSIM, "
+    "MSE {generate[mse_mean]:.4f} |",
+    r"| \|z\| | {zpoints[validation][z_radius_mean]:.2f} ± "
+    "{zpoints[validation][z_radius_std]:.2f}; "
+    "points of N(0, I) in {zpoints[validation][z_dim]} dimensions: "
+    "{zpoints[validation][chi_mean]:.2f} ± {zpoints[validation][chi_std]:.2f} |",
+    "| deviation of z in a dimension, on average | {zpoints[validation][std_z_mean]:.3f} |",
+)
+
+_MEND = "run `dvc repro`, commit dvc.lock and data/metrics"
+
+
+def find_inconsistencies(root: Path) -> list[str]:
+    """Return all that does not fit together in the project at `root`, one line each.
+
+    Raises:
+        UserError: params.yaml cannot be read, or holds what is not allowed.
+    """
+    load_params(root / "params.yaml")
+    return [
+        *check_lock(root),
+        *check_dependencies(root),
+        *check_readme(root),
+        *check_params_file(root),
+        *check_requirements(root),
+    ]
+
+
+def check_lock(root: Path) -> list[str]:
+    """Compare dvc.lock with dvc.yaml, params.yaml, code and metrics, and with itself.
+
+    Without the data, an out that is hashed wrongly and that no stage reads is not found out.
+    """
+    declared = _pipeline(root)
+    if not (root / "dvc.lock").exists():
+        return [f"dvc.lock: is missing; {_MEND}"]
+    recorded = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    findings = [
+        f"dvc.lock: stage {name} is in {'dvc.yaml' if name in declared else 'dvc.lock'} only; "
+        f"{_MEND}"
+        for name in sorted(declared.keys() ^ recorded.keys())
+    ]
+    for name in declared.keys() & recorded.keys():
+        findings += _compare_names(name, declared[name], recorded[name])
+    findings += _compare_read_with_made(recorded)
+    return sorted({*findings, *_dvc_status(root, declared)})
+
+
+def _compare_names(stage: str, declared: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
+    # DVC itself does not notice what was taken out of dvc.yaml.
+    given = {
+        "dep": _paths(declared["deps"]),
+        "out": _paths([*declared["outs"], *declared.get("metrics", [])]),
+        "parameter": {*declared["params"]},
+    }
+    noted = {
+        "dep": _paths(recorded["deps"]),
+        "out": _paths(recorded["outs"]),
+        "parameter": {*recorded["params"]["params.yaml"]},
+    }
+    return [
+        f"dvc.lock: {stage}: {kind} {name} is in "
+        f"{'dvc.yaml' if name in given[kind] else 'dvc.lock'} only; {_MEND}"
+        for kind in given
+        for name in sorted(given[kind] ^ noted[kind])
+    ]
+
+
+def _compare_read_with_made(recorded: dict[str, Any]) -> Iterator[str]:
+    made = {out["path"]: (maker, out) for maker, stage in recorded.items() for out in stage["outs"]}
+    for reader, stage in recorded.items():
+        for dep in stage["deps"]:
+            maker, out = made.get(dep["path"], (reader, dep))
+            if {**out, "cache": None} != {**dep, "cache": None}:
+                yield (
+                    f"dvc.lock: {reader} read another {dep['path']} than {maker} made "
+                    f"({dep['md5']}, not {out['md5']}); {_MEND}"
+                )
+
+
+def _dvc_status(root: Path, declared: dict[str, Any]) -> Iterator[str]:
+    done = call(sys.executable, "-m", "dvc", "status", "--json", folder=root)
+    if done.returncode:
+        yield f"dvc.yaml: `dvc status` says {last_line(done.stderr)}"
+        return
+    data = {name for stage in declared.values() for name in _paths(stage["outs"])}
+    for stage, entries in json.loads(done.stdout).items():
+        for entry in entries:
+            if isinstance(entry, str):
+                yield f"dvc.lock: {stage}: {entry} since then; {_MEND}"
+                continue
+            for name, state in _flat(entry.values()):
+                # Results that are in no git are not looked at: often they are not there.
+                if not any(Path(name).is_relative_to(out) for out in data):
+                    yield f"dvc.lock: {stage}: {name} is {state} since then; {_MEND}"
+
+
+def _flat(changed: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for group in changed:
+        for name, state in group.items():
+            # {"params.yaml": {"train.epochs": "modified"}}, but {"src/file.py": "modified"}
+            if isinstance(state, dict):
+                yield from ((f"parameter {key}", how) for key, how in state.items())
+            else:
+                yield name, state
+
+
+def check_dependencies(root: Path) -> list[str]:
+    """Compare each stage's deps and params in dvc.yaml with what its code imports and reads."""
+    stages = _pipeline(root)
+    imported = {stage: imported_code(root, f"stages/{stage}.py") for stage in stages}
+    findings = []
+    for stage, described in stages.items():
+        declared = declared_code(root, described)
+        # The report holds the hashes of all code that makes results.
+        needed = set().union(*imported.values()) if stage == "report" else imported[stage]
+        findings += [
+            f"dvc.yaml: {stage}: {name} is imported, but not among the deps"
+            for name in sorted(needed - declared)
+        ]
+        findings += [
+            f"dvc.yaml: {stage}: {name} is among the deps, but not imported"
+            for name in sorted(declared - needed)
+            if stage != "report"
+        ]
+        read, groups = _parameters_read(root / f"stages/{stage}.py"), {*described["params"]}
+        findings += [
+            f"dvc.yaml: {stage}: parameter {name} is "
+            + ("read, but not declared" if name in read else "declared, but not read")
+            for name in sorted(read ^ groups)
+        ]
+    return findings
+
+
+def imported_code(root: Path, start: str) -> set[str]:
+    """Return the project's source files that `start` imports, with it, at any remove.
+
+    Imports within functions count, because stages load libraries late; those within functions of
+    an `__init__.py` do not: they are what a package offers its users, and run only when asked
+    for. params.py is left out, which holds no values: what it hands on are DVC's params. So are
+    empty files, which cannot matter.
+    """
+    found, unread = {start}, [start]
+    while unread:
+        new = _imports(root, unread.pop()) - found
+        found |= new
+        unread += new
+    return {
+        name
+        for name in found
+        if name != "src/celeba_vae/params.py" and (root / name).stat().st_size > 0
+    }
+
+
+def declared_code(root: Path, stage: dict[str, Any]) -> set[str]:
+    """Return the source files that are not empty among a stage's deps; folders as their files."""
+    places = [root / dep for dep in stage["deps"] if Path(dep).parts[0] in ("src", "stages")]
+    files = [file for place in places for file in (place, *place.rglob("*.py")) if file.is_file()]
+    return {str(file.relative_to(root)) for file in files if file.stat().st_size > 0}
+
+
+def _imports(root: Path, name: str) -> set[str]:
+    tree = ast.parse((root / name).read_text(encoding="utf-8"))
+    modules: set[str] = set()
+    for node in _statements(tree, inside_functions=not name.endswith("__init__.py")):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    files = set()
+    for module in modules:
+        parts = module.split(".")
+        # Importing a.b.c runs a and a.b as well; c may be a name in b.
+        for depth in range(1, len(parts) + 1):
+            for top in ("src", "."):
+                place = Path(top, *parts[:depth])
+                files |= {
+                    str(file)
+                    for file in (place.with_suffix(".py"), place / "__init__.py")
+                    if parts[0] in ("celeba_vae", "stages") and (root / file).is_file()
+                }
+    return files
+
+
+def _statements(node: ast.AST, *, inside_functions: bool) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.FunctionDef) and not inside_functions:
+            continue
+        yield child
+        yield from _statements(child, inside_functions=inside_functions)
+
+
+def _parameters_read(stage: Path) -> set[str]:
+    read = {
+        node.attr
+        for node in ast.walk(ast.parse(stage.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "params"
+    }
+    return read - {"run"}  # It changes no byte of any result.
+
+
+def check_readme(root: Path) -> list[str]:
+    """Compare the README's figures of the committed run with data/metrics."""
+    metrics = {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((root / "data/metrics").glob("*.json"))
+    }
+    lines = (root / "README.md").read_text(encoding="utf-8").splitlines()
+    findings = []
+    for template in README_LINES:
+        try:
+            line = template.format_map(metrics)
+        except KeyError as error:
+            findings.append(f"data/metrics: lacks {error}, which README.md states")
+            continue
+        if line not in lines:
+            findings.append(f"README.md: must say, as data/metrics does: {line}")
+    return findings
+
+
+def check_params_file(root: Path) -> list[str]:
+    """Let DVC rewrite params.yaml as `-S` does, and look whether anything else changes."""
+    before = (root / "params.yaml").read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "params.yaml"
+        write_bytes(copy, before)
+        set_params(copy.parent, f"threads={load_params(copy).threads}")
+        after = copy.read_text(encoding="utf-8").splitlines()
+    pairs = zip([*before.decode("utf-8").splitlines(), ""], [*after, ""], strict=False)
+    changed = [(row, old, new) for row, (old, new) in enumerate(pairs, 1) if old != new]
+    return [
+        f"params.yaml, line {row}: `dvc exp run -S` turns {old!r} into {new!r}; write it so"
+        for row, old, new in changed[:1]
+    ]
+
+
+def check_requirements(root: Path) -> list[str]:
+    """Ask pip whether what is installed here is what requirements.lock names."""
+    lock = ["--require-hashes", "--requirement", "requirements.lock"]
+    # Neither an index nor local wheels: what is not installed must not be found elsewhere.
+    offline = ["--isolated", "--no-index", "--no-deps", "--dry-run", "--quiet", "--report", "-"]
+    done = call(sys.executable, "-m", "pip", "install", *offline, *lock, folder=root)
+    if done.returncode:
+        missing = last_line(done.stderr).removeprefix("ERROR: ")
+        return [f"requirements.lock: is not what is installed ({missing}); run `make setup`"]
+    return []
+
+
+def _pipeline(root: Path) -> dict[str, Any]:
+    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    return dict(stages)
+
+
+def _paths(entries: Sequence[Any]) -> set[str]:
+    """Return the paths of dvc.yaml's or dvc.lock's entries: "a", {"a": {...}}, {"path": "a"}."""
+    return {
+        entry if isinstance(entry, str) else entry.get("path") or next(iter(entry))
+        for entry in entries
+    }

@@ -1,0 +1,103 @@
+"""Clone a project and reproduce its pipeline from nothing, untouched by what lies around it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.scratch import SCRATCH_VARIABLE
+from celeba_vae.verify.commands import call, last_line
+from celeba_vae.verify.compare import Run, read_run
+
+# A process that dies with this one, and leaves its place to dvc, which dies with it as well: a
+# killed verification must not leave a training behind.
+_START = """
+import os, sys
+from celeba_vae.runtime.processes import die_with_parent
+die_with_parent(int(sys.argv[1]))
+if processors := int(sys.argv[2]):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:processors])
+os.execv(sys.executable, [sys.executable, "-m", "dvc", "repro", "--force"])
+"""
+
+
+def committed_state(project: Path) -> str:
+    """Return the short name of the commit that the project stands at.
+
+    Raises:
+        UserError: it is no git repository, or files that git follows were changed: what is
+            reproduced is what is committed, and would not be what the user looks at.
+    """
+    commit = _git(project, "rev-parse", "--short", "HEAD")
+    changed = _git(project, "status", "--porcelain", "--untracked-files=no").splitlines()
+    if changed:
+        names = ", ".join(line[3:] for line in changed[:3]) + (", ..." if changed[3:] else "")
+        raise UserError(
+            f"not committed: {names}; what is verified is the last commit: commit them, or put "
+            "them aside with `git stash`"
+        )
+    return commit
+
+
+def clone(project: Path, folder: Path) -> None:
+    """Clone the commit that the project stands at into `folder`, with nothing but it."""
+    _git(project, "clone", "--quiet", str(project.resolve()), str(folder))
+
+
+def _git(project: Path, *words: str) -> str:
+    done = call("git", *words, folder=project, environment=_environment(project))
+    if done.returncode:
+        raise UserError(f"git {words[0]} in {project.resolve()}: {last_line(done.stderr)}")
+    # Not strip(): the first column of `git status --porcelain` may be a space.
+    return done.stdout.rstrip("\n")
+
+
+def reproduce(project: Path, *, label: str, processors: int = 0) -> Run:
+    """Run every stage of a clone by force, and return what it made.
+
+    The stages run one after another; their progress bars show on stderr. Its cache is the clone's
+    own, so that nothing can come from another.
+
+    Args:
+        project: the clone.
+        label: what this run is called in messages.
+        processors: how many processors it may use; 0 for all.
+
+    Raises:
+        UserError: a stage failed; what it said stands above, on stderr.
+    """
+    with subprocess.Popen(  # noqa: S603 (nothing in it comes from outside)
+        [sys.executable, "-c", _START, str(os.getpid()), str(processors)],
+        cwd=project,
+        env=_environment(project),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as dvc:
+        for line in dvc.stdout or ():
+            if line.startswith("Running stage"):
+                stage = line.split("'")[1]
+                click.echo(f"{label}: {stage}", err=True)
+    if dvc.returncode:
+        raise UserError(f"{label}: dvc repro ended with status {dvc.returncode} in {project}")
+    return read_run(project / "dvc.lock", project / ".dvc/cache")
+
+
+def _environment(project: Path) -> dict[str, str]:
+    """Return the environment without what leads DVC, git or the stages to other places."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DVC_", "GIT_")) and name not in (SCRATCH_VARIABLE, "PYTHONPATH")
+    }
+    # A user's own settings, such as a shared cache, and DVC's notes on files it has seen.
+    own = project.resolve().parent / "dvc"
+    return kept | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
+        "PYTHONUNBUFFERED": "1",  # Else the names of stages come late through the pipe.
+        "DVC_GLOBAL_CONFIG_DIR": str(own / "global"),
+        "DVC_SYSTEM_CONFIG_DIR": str(own / "system"),
+        "DVC_SITE_CACHE_DIR": str(own / "site"),
+    }

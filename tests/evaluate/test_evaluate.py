@@ -1,0 +1,205 @@
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.metrics.test_frechet import write_graph
+
+from celeba_vae.evaluate.run import Drawing, drawings_of, evaluate_model
+from celeba_vae.latent.samplers import (
+    Ellipse,
+    Fitted,
+    Gaussian,
+    Mixture,
+    draw_gaussian,
+    draw_normal,
+)
+from celeba_vae.metrics.quality import reconstruction_quality
+from celeba_vae.model.pretrained import Pretrained
+from celeba_vae.model.vae import VAE
+from celeba_vae.params import EvaluateParams, ModelParams, Params
+from celeba_vae.runtime.errors import UserError
+from tests.support import write_shards
+
+DRAWINGS = {
+    "normal": Drawing(lambda n, seed: draw_normal(n, 6, seed), 1),
+    "wide": Drawing(lambda n, seed: 9 * draw_normal(n, 6, seed), 9),
+}
+
+
+def model_of(params: ModelParams) -> Pretrained:
+    vae = VAE(params, size=32, seed=1)
+    return Pretrained(size=32, crop=None, filter="area", z_dim=params.z_dim, vae=vae)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory, random_images: np.ndarray) -> Path:
+    folder = tmp_path_factory.mktemp("shards")
+    splits = {
+        "train": random_images[:20],
+        "validation": random_images[20:29],
+        "test": random_images[29:],
+    }
+    write_shards(folder, splits)
+    return folder
+
+
+@pytest.fixture
+def params(tiny: Params) -> Callable[..., EvaluateParams]:
+    def make(**changes: object) -> EvaluateParams:
+        return EvaluateParams.model_validate(tiny.evaluate.model_dump() | changes)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def measured(
+    tmp_path_factory: pytest.TempPathFactory, shards: Path, tiny: Params
+) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("evaluation")
+    return folder, evaluate_model(model_of(tiny.model), shards, DRAWINGS, folder, tiny.evaluate)
+
+
+def test_samplers_and_temperatures_are_those_of_validation() -> None:
+    centre, axes = np.full(2, 5.0), np.eye(2)
+    fitted = Fitted(
+        gaussian=Gaussian(centre, axes),
+        mixture=Mixture(np.ones(1), centre[None], np.ones((1, 2)), axes),
+        ellipse=Ellipse(centre, np.ones(2), axes),
+        temperatures=np.array([0.7, 0.8, 0.9, 1.1]),
+        best="gaussian",
+    )
+    few = drawings_of(fitted, every=False)
+    assert {name: drawing.temperature for name, drawing in few.items()} == {
+        "normal": 1,
+        "gaussian": 0.8,
+    }
+    assert np.array_equal(few["normal"].draw(4, 3), draw_normal(4, 2, 3))
+    wide = draw_gaussian(fitted.gaussian, 4, 3)
+    assert np.allclose(few["gaussian"].draw(4, 3), 5 + 0.8 * (wide - 5))
+    every = drawings_of(fitted, every=True)
+    assert [drawing.temperature for drawing in every.values()] == [1, 0.8, 0.9, 1.1]
+    assert list(every) == ["normal", "gaussian", "gmm", "ellipse"]
+    assert abs(every["ellipse"].draw(4, 3) - 5).max() < 3
+
+
+def test_reconstructions_are_those_of_all_test_images(
+    measured: tuple[Path, dict[str, Any]], tiny: Params, random_images: np.ndarray
+) -> None:
+    folder, figures = measured
+    model = model_of(tiny.model)
+    test = random_images[29:]
+    expected = reconstruction_quality(test, model.decode(model.encode(test)[0]))
+    assert figures["reconstruction"].items() >= expected.items()
+    rows = list(csv.DictReader((folder / "reconstructions.csv").read_text().splitlines()))
+    assert [row["file_name"] for row in rows] == [f"test{row}.jpg" for row in range(11)]
+    assert float(rows[0]["mse"]) == pytest.approx(expected["mse_mean"], rel=0.5)
+    mean = np.mean([float(row["ms_ssim"]) for row in rows])
+    assert mean == pytest.approx(figures["reconstruction"]["ms_ssim_mean"], rel=1e-4)
+
+
+def test_bounds_are_those_of_the_table(measured: tuple[Path, dict[str, Any]]) -> None:
+    folder, figures = measured
+    header, *rows = (folder / "bounds.tsv").read_text().splitlines()
+    assert header == "samples\tbits_per_dimension"
+    assert [row.split("\t")[0] for row in rows] == ["1", "2", "4"]
+    likelihood = figures["likelihood"]
+    assert float(rows[-1].split("\t")[1]) == pytest.approx(
+        likelihood["bound_bits_per_dimension"], rel=1e-5
+    )
+    # An untrained model knows little more than nothing: 8 bits.
+    assert 6 < likelihood["bound_bits_per_dimension"] < 9
+    assert likelihood["images"] == 3
+
+
+def test_real_faces_are_nearer_to_real_ones_than_drawn_ones(
+    measured: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, figures = measured
+    samples = figures["samples"]
+    assert samples["images"] == 9
+    assert samples["wide"]["temperature"] == 9
+    floor = samples["validation"]
+    assert floor["swd"] == pytest.approx((floor["swd_32"] + floor["swd_16"]) / 2)
+    for name in ("normal", "wide", "reconstructions"):
+        assert samples[name]["swd"] > 2 * floor["swd"]
+        assert samples[name]["coverage"] < floor["coverage"]
+    # All splits show the same four patterns; grey faces are far from them.
+    assert floor["memorisation_ratio"] == pytest.approx(1, abs=0.2)
+    assert samples["normal"]["memorisation_ratio"] > 2
+    assert samples["normal"]["pair_similarity"] > samples["test"]["pair_similarity"]
+    table = (folder / "samples.tsv").read_text().splitlines()
+    assert [row.split("\t")[0] for row in table[1:]] == [
+        *("test", "validation", "reconstructions", "normal", "wide")
+    ]
+    assert len({row.count("\t") for row in table}) == 1
+    json.dumps(figures, allow_nan=False)
+
+
+def test_pictures_show_rows_of_faces(measured: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = measured
+    names = ("best_and_worst", "nearest_normal", "nearest_wide")
+    assert sorted(path.stem for path in (folder / "plots").iterdir()) == sorted(names)
+    for name, rows in zip(names, (4, 6, 6), strict=True):
+        with Image.open(folder / f"plots/{name}.png") as picture:
+            assert picture.height == rows * 34 - 2 + 25, name
+            assert picture.width > 9 * 34
+
+
+def test_the_same_bytes_again(
+    measured: tuple[Path, dict[str, Any]], shards: Path, tiny: Params, tmp_path: Path
+) -> None:
+    folder, figures = measured
+    again = evaluate_model(model_of(tiny.model), shards, DRAWINGS, tmp_path, tiny.evaluate)
+    assert again == figures
+    for path in folder.rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path
+
+
+def test_a_plain_autoencoder_has_all_but_the_likelihood(
+    shards: Path,
+    model_params: Callable[..., ModelParams],
+    tiny: Params,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plain = model_of(model_params(variational=False))
+    figures = evaluate_model(plain, shards, DRAWINGS, tmp_path, tiny.evaluate)
+    assert set(figures) == {"reconstruction", "samples"}
+    assert not (tmp_path / "bounds.tsv").exists()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [
+        "No likelihood: a plain autoencoder has none",
+        "No FID: evaluate.fid names no Inception network",
+    ]
+
+
+def test_fid_says_what_it_is_of(
+    shards: Path,
+    tiny: Params,
+    params: Callable[..., EvaluateParams],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    graph = tmp_path / "graph.pb"
+    write_graph(graph)
+    wanted = params(fid=str(graph))
+    fid = evaluate_model(model_of(tiny.model), shards, DRAWINGS, tmp_path / "out", wanted)["fid"]
+    assert (fid["images"], fid["size"], fid["crop"], fid["filter"]) == (11, 32, 148, "area")
+    assert len(fid["reference_sha256"]) == len(fid["network_sha256"]) == 64
+    assert fid["normal"] > 0
+    printed = capsys.readouterr().out
+    for part in (fid["reference_sha256"], "crop 148", "filter area", f"{fid['wide']:.2f}"):
+        assert part in printed
+
+
+def test_too_few_images_get_one_line(
+    shards: Path, tiny: Params, params: Callable[..., EvaluateParams], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"9 images .* too few for evaluate.neighbours = 9"):
+        evaluate_model(model_of(tiny.model), shards, DRAWINGS, tmp_path, params(neighbours=9))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,63 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from celeba_vae.generate.comparison import compare_faces
+from celeba_vae.latent.fitting import fit_samplers
+from celeba_vae.latent.samplers import save_samplers
+from celeba_vae.model.pretrained import load, save
+from celeba_vae.model.vae import VAE
+from celeba_vae.params import ModelParams
+from celeba_vae.runtime.errors import UserError
+
+RunMaker = Callable[..., Path]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, model_params: Callable[..., ModelParams]) -> RunMaker:
+    def make(name: str, *, z_dim: int = 6, size: int = 32) -> Path:
+        folder, params = tmp_path / name, model_params(z_dim=z_dim)
+        manifest = {"image_shape": [size, size, 3], "crop": None, "filter": "box"}
+        vae = VAE(params, size=size, seed=1)
+        save(vae, params, manifest=manifest, threads=2, folder=folder / "model")
+        z = 3 * np.random.default_rng(1).normal(size=(50, z_dim)).astype(np.float32)
+        fitted, _ = fit_samplers({"train": z, "validation": z, "test": z}, seed=1)
+        (folder / "zpoints").mkdir()
+        save_samplers(folder / "zpoints/samplers.npz", fitted)
+        (folder / "metrics").mkdir()
+        figures = {"train": {"chi_mean": 2.4, "z_radius_mean": 7.3}}
+        (folder / "metrics/zpoints.json").write_text(json.dumps(figures))
+        return folder
+
+    return make
+
+
+def test_each_run_has_faces_from_the_prior_and_from_its_own_z_points(make_run: RunMaker) -> None:
+    run = make_run("a")
+    grid = compare_faces({"a": run}, columns=3, seed=7)
+    model = load(run / "model")
+    normal = np.random.Generator(np.random.Philox(key=7)).standard_normal((3, 6))
+    with np.load(run / "zpoints/samplers.npz") as fitted:
+        own = fitted["gaussian_mean"] + normal @ fitted["gaussian_root"]
+    assert len(grid) == 32 + 2 + 32
+    for top, points in ((0, normal), (34, own)):
+        for column, face in enumerate(model.decode(points)):
+            left = grid.shape[1] - (3 - column) * 34 + 2
+            assert np.array_equal(grid[top : top + 32, left : left + 32], face)
+
+
+def test_runs_of_different_z_dim_fit_into_one_picture(make_run: RunMaker) -> None:
+    runs = {"six": make_run("a"), "four": make_run("b", z_dim=4)}
+    assert len(compare_faces(runs, columns=2, seed=1)) == 4 * 34 - 2
+
+
+def test_what_cannot_be_compared_is_named(make_run: RunMaker) -> None:
+    first, second = make_run("a"), make_run("b", size=64)
+    with pytest.raises(UserError, match=r"b draws faces of 64 pixels, the first run of 32"):
+        compare_faces({"a": first, "b": second}, columns=2, seed=1)
+    (second / "metrics/zpoints.json").write_text("{}")
+    with pytest.raises(UserError, match=r"zpoints\.json: holds no figures"):
+        compare_faces({"b": second}, columns=2, seed=1)

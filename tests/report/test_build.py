@@ -1,0 +1,298 @@
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from celeba_vae.report.build import write_report
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import sha256_of, write_json, write_tsv
+
+SECTIONS = [
+    "glance",
+    "faces",
+    "training",
+    "zpoints",
+    "attributes",
+    "quality",
+    "parameters",
+    "provenance",
+]
+GROUPS = {
+    "download": {"source": "synthetic", "path": None, "url": None},
+    "model": {"filters": (4, 8), "batch_norm": True, "inter_dense": None},
+    "threads": 2,
+}
+CHROMIUM = shutil.which("chromium")
+
+
+class Page(HTMLParser):
+    """What is in a page: tags with their attributes, and its text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.texts)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """What the stages of a small run leave, as far as the report reads it."""
+    folder = tmp_path / "data"
+    pictures = [
+        *(f"samples/{n}" for n in ("overview", "random_normal", "random_gaussian", "walks")),
+        *(f"zpoints/plots/{n}" for n in ("radius", "scales")),
+        *(f"attributes/plots/{n}" for n in ("auc", "factors", "push_Smiling")),
+        *(f"evaluation/plots/{n}" for n in ("best_and_worst", "nearest_normal")),
+    ]
+    generator = np.random.default_rng(0)
+    for name in pictures:
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (40, 900, 3), dtype=np.uint8)).save(path)
+    split = {"images": 5, "z_dim": 2, "kl_nats_per_image": 0.5, "condition_number": None}
+    split |= {"z_radius_mean": 1.4, "z_radius_std": 0.7, "chi_mean": 1.25, "chi_std": 0.66}
+    compared = {"swd": 12.5, "train_distance": 0.09}
+    metrics: dict[str, dict[str, Any]] = {
+        "train": {"training_images": 38, "epochs": 2, "val_reconstruction": 2100.5, "val_kl": 0.5},
+        "zpoints": {
+            **dict.fromkeys(("train", "validation", "test"), split),
+            "samplers": {"best": "gaussian", "temperature": 1.0},
+            "region": {"best_b": 1.6},
+        },
+        "generate": {"psnr_db_mean": 21.7, "ssim_mean": 0.6, "sampler": "gmm", "temperature": 0.9},
+        "attributes": {"probes": 1, "factors": {"mig": 0.01}},
+        "evaluate": {
+            "reconstruction": {"images": 5},
+            "likelihood": {"bound_bits_per_dimension": 6.5},
+            "samples": {
+                "images": 5,
+                "test": {"train_distance": 0.09},
+                "validation": compared,
+                "reconstructions": compared,
+                "normal": compared,
+            },
+        },
+    }
+    for name, values in metrics.items():
+        write_json(folder / f"metrics/{name}.json", values)
+    losses = ("epoch", "loss", "val_loss", "reconstruction", "val_reconstruction", "kl", "val_kl")
+    write_tsv(folder / "model/history.tsv", losses, [(1, *[2.5] * 6), (2, *[1.5] * 6)])
+    kl = ("epoch", "dimension_0", "dimension_1")
+    write_tsv(folder / "model/kl_per_dimension.tsv", kl, [(1, 0.1, 0.2), (2, 0.3, 0.0)])
+    (folder / "model/vae.weights.h5").write_bytes(b"weights")
+    head = ("attribute", "auc", "left_out")
+    write_tsv(folder / "attributes/attributes.tsv", head, [("Smiling", 0.912345, "")])
+    write_tsv(folder / "attributes/factors.tsv", ("factor", "mig"), [("yaw", 0.01)])
+    shard = {"file": "train-00000-of-00001.npy", "sha256": "5be3" * 16}
+    splits = {name: {"shards": [shard]} for name in ("train", "validation", "test")}
+    write_json(folder / "shards/manifest.json", {"splits": splits})
+    write_json(folder / "raw/source.json", {"source": "synthetic"})
+    write_json(folder / "machine.json", {"python": "3.11.2", "packages": {"numpy": "2.4.6"}})
+    return folder
+
+
+def report(data: Path, groups: dict[str, Any] = GROUPS, code: tuple[Path, ...] = ()) -> Page:
+    path = data / "report/report.html"
+    write_report(data, path, groups=groups, code=code)
+    return Page(path)
+
+
+def change(path: Path, **values: Any) -> None:
+    """Set keys of a JSON file, or remove those given as None."""
+    found = json.loads(path.read_text()) | values
+    write_json(path, {key: value for key, value in found.items() if value is not None})
+
+
+def test_every_picture_is_inside_and_has_words(data: Path) -> None:
+    page = report(data)
+    pictures = page.all("img")
+    # All but the Gaussian's faces, which the overview shows, two plots of the training, and the
+    # picture that every report has.
+    assert len(pictures) == 10 + 2 + 1 == len(page.all("figcaption"))
+    for picture in pictures:
+        assert len(picture["alt"]) > 20
+        kind, _, content = picture["src"].partition(",")
+        assert kind == "data:image/png;base64"
+        image = Image.open(io.BytesIO(base64.b64decode(content, validate=True)))
+        image.load()
+        assert image.format == "PNG"
+        assert image.size == (int(picture["width"]), int(picture["height"]))
+
+
+def test_faces_lose_nothing_that_can_be_seen_and_plots_nothing_at_all(data: Path) -> None:
+    by_alt = {picture["alt"]: picture["src"] for picture in report(data).all("img")}
+    for alt, name, lost in (
+        ("Grid of faces decoded from random points of N(0, I)", "samples/random_normal", 3),
+        ("Bars of the area under the ROC curve for each attribute", "attributes/plots/auc", 0),
+    ):
+        shown = Image.open(io.BytesIO(base64.b64decode(by_alt[alt].partition(",")[2])))
+        original = np.asarray(Image.open(data / f"{name}.png"), np.int64)
+        assert np.abs(np.asarray(shown, np.int64) - original).max() == lost
+
+
+def test_all_sections_are_there_and_in_the_contents(data: Path) -> None:
+    page = report(data)
+    assert [section["id"] for section in page.all("section")] == SECTIONS
+    assert [link["href"] for link in page.all("a")] == [f"#{name}" for name in SECTIONS]
+
+
+def test_it_needs_nothing_from_elsewhere(data: Path) -> None:
+    page = report(data)
+    assert not {"script", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        for name in ("src", "href"):
+            assert attributes.get(name, "#").startswith(("#", "data:"))
+        assert not [name for name in attributes if name.startswith("on")]
+    text = (data / "report/report.html").read_text()
+    assert not re.search(r"https?://|url\(|@import", text)
+    assert '<meta name="viewport" content="width=device-width' in text
+
+
+def test_the_same_run_gives_the_same_bytes(data: Path, tmp_path: Path) -> None:
+    report(data)
+    first = (data / "report/report.html").read_bytes()
+    elsewhere = shutil.copytree(data, tmp_path / "deeper/data")
+    report(elsewhere)
+    assert (elsewhere / "report/report.html").read_bytes() == first
+    assert str(tmp_path).encode() not in first
+
+
+def test_no_text_becomes_markup(data: Path) -> None:
+    hostile = "<script>alert('&amp;')</script>\"><img src=x onerror=alert(1)>"
+    table = data / "attributes/attributes.tsv"
+    write_tsv(table, ("attribute", "auc"), [(hostile, 0.5)])
+    shutil.copy(data / "samples/walks.png", data / "attributes/plots/push_<b>'x'.png")
+    page = report(data, {"train": {"loss": hostile, hostile: 1}})
+    assert page.text.count(hostile) == 3
+    assert "Faces pushed along <b>'x'" in page.texts
+    assert not page.all("script")
+    assert not page.all("b")
+    assert all(picture["alt"] for picture in page.all("img"))
+
+
+def test_what_a_plain_autoencoder_lacks_is_left_out(data: Path) -> None:
+    (data / "model/kl_per_dimension.tsv").unlink()
+    zpoints = json.loads((data / "metrics/zpoints.json").read_text())
+    for split in ("train", "validation", "test"):
+        del zpoints[split]["kl_nats_per_image"]
+    write_json(data / "metrics/zpoints.json", zpoints)
+    change(data / "metrics/evaluate.json", likelihood=None)
+    page = report(data)
+    assert "A plain autoencoder with 2 dimensions" in page.text
+    for absent in ("KL loss, validation", "val_kl", "Likelihood", "bits for a value"):
+        assert absent not in page.text
+    assert len(page.all("img")) == 12
+
+
+def test_own_images_without_attributes_have_no_section_on_them(data: Path) -> None:
+    shutil.rmtree(data / "attributes")
+    (data / "attributes/plots").mkdir(parents=True)
+    shutil.copy(data / "samples/walks.png", data / "attributes/plots/auc.png")
+    write_tsv(data / "attributes/attributes.tsv", ("attribute", "auc"), [])
+    write_json(data / "metrics/attributes.json", {"probes": 0, "left_out": 0})
+    page = report(data)
+    assert [section["id"] for section in page.all("section")] == [
+        name for name in SECTIONS if name != "attributes"
+    ]
+
+
+def test_columns_without_a_text_are_left_out(data: Path) -> None:
+    page = report(data)
+    assert "0.9123" in page.texts
+    assert "left_out" not in page.texts
+
+
+def test_parameters_are_told_and_places_are_not(data: Path) -> None:
+    download = {"source": "local", "path": "/home/somebody/album", "url": "https://me@host/x"}
+    page = report(data, GROUPS | {"download": download, "evaluate": {"fid": "/a/graph.pb"}})
+    rows = " ".join(text.strip() for text in page.texts if text.strip())
+    for told in ("download.path given", "download.url given", "evaluate.fid given", "threads 2"):
+        assert told in rows
+    assert "model.filters 4, 8" in rows
+    assert "model.inter_dense empty" in rows
+    assert not re.search("somebody|host|graph.pb", rows)
+
+
+def test_provenance_follows_data_code_and_parameters(data: Path, tmp_path: Path) -> None:
+    code = tmp_path / "code.py"
+    code.write_text("one = 1\n")
+    page = report(data, code=(code,))
+    for known in ("raw/source.json", "shards/manifest.json", "model/vae.weights.h5"):
+        assert sha256_of(data / known) in page.texts
+    assert sha256_of(code) in page.texts
+    assert "5be3" * 16 in page.texts
+    sums = {text for text in page.texts if re.fullmatch("[0-9a-f]{64}", text)}
+    code.write_text("one = 2\n")
+    after = report(data, GROUPS | {"threads": 3}, code=(code,)).texts
+    # The file, all of the code, and the parameters.
+    assert len(sums - set(after)) == 3
+
+
+def test_the_recorded_machine_is_shown(data: Path) -> None:
+    assert {"3.11.2", "packages.numpy", "2.4.6"} <= set(report(data).texts)
+
+
+def test_results_that_are_incomplete_get_one_line(data: Path) -> None:
+    (data / "metrics/zpoints.json").write_text("{}")
+    with pytest.raises(UserError, match=r"incomplete \(KeyError: 'validation'\); `dvc repro`"):
+        report(data)
+    assert not (data / "report").exists()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("width", [1280, 500])  # Chromium's windows are not narrower
+def test_a_browser_shows_every_picture_and_complains_of_nothing(
+    data: Path, tmp_path: Path, width: int
+) -> None:
+    count = len(report(data).all("img"))
+    path = data / "report/report.html"
+    looked = tmp_path / "looked.html"
+    script = """<script>addEventListener("load", () => {
+      const shown = [...document.images].filter(i => i.complete && i.naturalWidth).length;
+      const fits = document.documentElement.scrollWidth <= innerWidth;
+      document.title = `shown ${shown}, fits ${fits}`; });</script></body>"""
+    looked.write_text(path.read_text().replace("</body>", script))
+    assert CHROMIUM is not None
+    done = subprocess.run(
+        [
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--enable-logging=stderr",
+            "--virtual-time-budget=5000",
+            f"--window-size={width},900",
+            "--dump-dom",
+            looked.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert f"<title>shown {count}, fits true</title>" in done.stdout
+    assert "CONSOLE" not in done.stderr
