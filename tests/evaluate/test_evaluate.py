@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.metrics.test_frechet import write_graph
 
 from celeba_vae.evaluate.run import Drawing, drawings_of, evaluate_model
 from celeba_vae.latent.samplers import (
@@ -23,6 +22,7 @@ from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import EvaluateParams, ModelParams, Params
 from celeba_vae.runtime.errors import UserError
+from tests.metrics.test_frechet import write_graph
 from tests.support import write_shards
 
 DRAWINGS = {

@@ -65,9 +65,9 @@ MODIFIED = "is modified since then; run `dvc repro`, commit dvc.lock and data/me
         ),
         (
             "dvc.yaml",
-            "    - src/celeba_vae/training/feed.py\n",
+            "    - src/celeba_vae/training\n",
             "",
-            "dvc.lock: train: dep src/celeba_vae/training/feed.py is in dvc.lock only; run `dvc repro`",
+            "dvc.lock: train: dep src/celeba_vae/training is in dvc.lock only; run `dvc repro`",
         ),
         (
             "data/metrics/train.json",
@@ -130,7 +130,7 @@ def test_a_lock_edited_by_hand_is_found(project: Path) -> None:
         ),
         (
             "dvc.yaml",
-            "    - src/celeba_vae/training/feed.py\n",
+            "    - src/celeba_vae/training\n",
             "    - src/celeba_vae/training/feed.py\n    - src/celeba_vae/report/build.py\n",
             "dvc.yaml: train: src/celeba_vae/report/build.py is among the deps, but not imported",
         ),

@@ -136,6 +136,21 @@ class Pretrained:
             images[batch] = to_pixels(logits)
         return images
 
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Return what the model makes of images: decoded from mu, without noise.
+
+        Args:
+            images: uint8 (n, size, size, 3).
+
+        Returns:
+            uint8 (n, size, size, 3).
+
+        Raises:
+            ValueError: another shape or dtype.
+        """
+        mu, _ = self.encode(images)
+        return self.decode(mu)
+
     def decode_mean(self, z: np.ndarray) -> np.ndarray:
         """Return the means that the Decoder gives the pixels of z-points: images not rounded yet.
 
