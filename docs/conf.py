@@ -1,0 +1,46 @@
+"""Sphinx's configuration: Markdown pages, strict, and nothing fetched from a network."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from docs.generator.pages import expand  # noqa: E402
+
+project = "celeba_vae"
+html_title = "celeba_vae"
+copyright = ""
+language = "en"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["generator"]
+html_show_copyright = False
+html_show_sphinx = False
+html_copy_source = False
+nitpicky = True
+
+myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist"]
+# Headings of three levels have the anchors that GitHub gives them.
+myst_heading_anchors = 3
+
+autodoc_mock_imports = ["keras", "tensorflow"]
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+napoleon_numpy_docstring = False
+
+html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
+
+
+def _expand_page(app: Any, name: str, source: list[str]) -> None:
+    source[0] = expand(source[0], ROOT)
+
+
+def setup(app: Any) -> None:
+    """Let pages take what is made from the source."""
+    app.connect("source-read", _expand_page)

@@ -1,0 +1,1 @@
+"""What the documentation takes from code, parameters and metrics when it is built."""
