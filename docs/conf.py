@@ -29,6 +29,13 @@ autodoc_mock_imports = ["keras", "tensorflow"]
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = False
+# A docstring's `Returns:` says what it is in words, which are no names of types.
+napoleon_use_rtype = False
+# Other packages' pages are not asked for: building needs no network.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(numpy|pathlib|collections)\..*"),
+    (r"py:exc", "UserError|BadImage"),
+]
 
 html_theme = "furo"
 html_static_path = ["static"]

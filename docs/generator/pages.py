@@ -8,7 +8,15 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-MAKERS: dict[str, Callable[[Path], str]] = {}
+from docs.generator.command_line import make_cli
+from docs.generator.parameters import make_parameters
+from docs.generator.stages import make_stages
+
+MAKERS: dict[str, Callable[[Path], str]] = {
+    "cli": make_cli,
+    "parameters": make_parameters,
+    "stages": make_stages,
+}
 
 _MADE = re.compile(r"^<!-- made: (?P<name>[\w-]+) -->$", re.MULTILINE)
 

@@ -1,0 +1,103 @@
+"""The stages of dvc.yaml: what each one reads, which parameters, and what it leaves."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the pipeline.
+
+    Attributes:
+        name: as in `dvc repro NAME`.
+        description: one sentence.
+        data: what it reads below data/, and the stages that wrote it by path.
+        code: its other deps.
+        parameters: groups of params.yaml, or single keys.
+        outs: what it writes below data/, with a description or "".
+        metrics: the JSON files it writes for git.
+        before: the names of all stages that must have run before it.
+    """
+
+    name: str
+    description: str
+    data: list[str]
+    code: list[str]
+    parameters: list[str]
+    outs: dict[str, str]
+    metrics: list[str]
+    before: frozenset[str]
+
+    @property
+    def parameter_groups(self) -> set[str]:
+        """The groups of params.yaml of which it reads at least one key."""
+        return {name.partition(".")[0] for name in self.parameters}
+
+    def follows(self, other: "Stage") -> bool:
+        """Say whether a change of the other stage's outs runs this one again."""
+        return other.name in self.before
+
+
+def read_stages(root: Path) -> list[Stage]:
+    """Return the stages in the order of dvc.yaml."""
+    declared = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages: list[Stage] = []
+    for name, entry in declared.items():
+        deps = list(_entries(entry["deps"]))
+        data = [dep for dep in deps if dep.startswith("data/")]
+        before = {
+            earlier
+            for stage in stages
+            if any(_within(dep, out) for dep in data for out in (*stage.outs, *stage.metrics))
+            for earlier in (stage.name, *stage.before)
+        }
+        stages.append(
+            Stage(
+                name=name,
+                description=entry["desc"],
+                data=data,
+                code=[dep for dep in deps if not dep.startswith("data/")],
+                parameters=list(_entries(entry.get("params", []))),
+                outs={
+                    path: (options or {}).get("desc", "")
+                    for path, options in _entries(entry["outs"]).items()
+                },
+                metrics=list(_entries(entry.get("metrics", []))),
+                before=frozenset(before),
+            )
+        )
+    return stages
+
+
+def make_stages(root: Path) -> str:
+    """Return the reference of all stages as Markdown, a section for each."""
+    lines: list[str] = []
+    for stage in read_stages(root):
+        parameters = ", ".join(
+            f"[`{name}`](parameters.md#{name.partition('.')[0]})" for name in stage.parameters
+        )
+        lines += [f"## {stage.name}", "", f"{stage.description}.", ""]
+        lines += [f"- **Reads** {_listed(stage.data)}"] if stage.data else []
+        lines += [f"- **Parameters** {parameters}"]
+        for path, description in stage.outs.items():
+            lines += [f"- **Writes** `{path}`" + (f": {description}" if description else "")]
+        lines += [f"- **Metrics** {_listed(stage.metrics)}"] if stage.metrics else []
+        lines += [f"- **Code** {_listed(stage.code)}", ""]
+    return "\n".join(lines)
+
+
+def _listed(paths: list[str]) -> str:
+    return ", ".join(f"`{path}`" for path in paths)
+
+
+def _entries(entries: list[Any]) -> dict[str, Any]:
+    """Return the entries of a list of dvc.yaml, "a" or {"a": {...}}, with their options."""
+    pairs = [(e, None) if isinstance(e, str) else next(iter(e.items())) for e in entries]
+    return dict(pairs)
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
