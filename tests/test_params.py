@@ -8,7 +8,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from celeba_vae.params import OFFICIAL_SPLIT, Params, load_params, split_counts
+from celeba_vae.params import Params, load_params
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.verify.tiny_params import set_params
 from tests.support import ROOT, run, succeed
@@ -162,18 +162,6 @@ def test_any_text_is_accepted_or_refused_in_one_line(tmp_path: Path, text: str) 
     with pytest.raises(UserError) as caught:
         load_params(path)
     assert "\n" not in str(caught.value)
-
-
-@given(images=st.integers(1, 10**7))
-def test_split_counts_are_whole_and_in_proportion(images: int) -> None:
-    counts = split_counts(images)
-    assert sum(counts) == images
-    for count, official in zip(counts, OFFICIAL_SPLIT, strict=True):
-        assert abs(count - images * official / sum(OFFICIAL_SPLIT)) <= 1
-
-
-def test_split_of_the_whole_is_the_official_one() -> None:
-    assert split_counts(sum(OFFICIAL_SPLIT)) == OFFICIAL_SPLIT
 
 
 @pytest.mark.parametrize(

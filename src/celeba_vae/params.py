@@ -7,6 +7,7 @@ a changed value through DVC's params, which is why this file is nobody's depende
 import math
 import re
 from collections.abc import Hashable, Sequence
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -21,12 +22,10 @@ from pydantic import (
     model_validator,
 )
 
+from celeba_vae.faces.layout import ATTRIBUTES, split_counts
 from celeba_vae.runtime.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
-
-# Sizes of CelebA's official partitions (Liu et al. 2015): train, validation, test.
-OFFICIAL_SPLIT = (162_770, 19_867, 19_962)
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
@@ -299,6 +298,18 @@ class AttributesParams(_Group):
     columns: Annotated[int, Field(ge=2, le=100)]
     push: Annotated[Number, Field(gt=0, le=100)]
 
+    @model_validator(mode="after")
+    def _shown_are_attributes_of_celeba(self) -> "AttributesParams":
+        for name in self.shown:
+            if name not in ATTRIBUTES:
+                similar = get_close_matches(name, ATTRIBUTES, n=1)
+                meant = f"did you mean {similar[0]}? " if similar else ""
+                raise ValueError(
+                    f"attributes.shown = {_shown(name)}: {meant}Allowed are CelebA's attributes "
+                    f"{', '.join(ATTRIBUTES)}"
+                )
+        return self
+
 
 class EvaluationSizes(_Group):
     """How much is compared, which decides how long it takes."""
@@ -326,11 +337,6 @@ class EvaluateParams(_Group):
     fid: str | None
     quick: EvaluationSizes
     full: EvaluationSizes
-
-    @property
-    def sizes(self) -> EvaluationSizes:
-        """The sizes of the chosen level."""
-        return self.quick if self.level == "quick" else self.full
 
     @model_validator(mode="after")
     def _fid_is_absolute(self) -> "EvaluateParams":
@@ -399,17 +405,6 @@ class Params(_Group):
                     f"{error}, or more with a larger download.images, now {self.download.images}"
                 ) from None
         return self
-
-
-def split_counts(images: int) -> tuple[int, int, int]:
-    """Return how many of `images` are train, validation and test, in CelebA's proportions.
-
-    Validation and test are rounded to the nearest, the rest is train; the sum is `images`.
-    """
-    whole = sum(OFFICIAL_SPLIT)
-    validation = (2 * images * OFFICIAL_SPLIT[1] + whole) // (2 * whole)
-    test = (2 * images * OFFICIAL_SPLIT[2] + whole) // (2 * whole)
-    return images - validation - test, validation, test
 
 
 def check_batch_size(batch_size: int, training_images: int) -> None:

@@ -30,9 +30,9 @@ from celeba_vae.faces.layout import (
     IDENTITY_FILE,
     PARTITION_FILE,
     SOURCE_FILE,
+    split_counts,
 )
 from celeba_vae.faces.synthetic import write_dataset
-from celeba_vae.params import split_counts
 from celeba_vae.runtime.files import sha256_of
 
 IMAGES = 70

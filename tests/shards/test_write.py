@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
+from celeba_vae.faces.layout import OFFICIAL_SPLIT
 from celeba_vae.faces.local import import_dataset
-from celeba_vae.params import OFFICIAL_SPLIT, PrepareParams
+from celeba_vae.params import PrepareParams
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.scratch import SCRATCH_VARIABLE
 from celeba_vae.shards.read import file_names, open_split, read_manifest

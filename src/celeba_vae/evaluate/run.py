@@ -21,7 +21,7 @@ from celeba_vae.metrics.similarity import ms_ssim, pair_similarity
 from celeba_vae.metrics.wasserstein import pyramid_distance, pyramid_sides
 from celeba_vae.model.losses import bits_per_dimension
 from celeba_vae.model.pretrained import Pretrained
-from celeba_vae.params import EvaluateParams, Sampler
+from celeba_vae.params import EvaluateParams, EvaluationSizes, Sampler
 from celeba_vae.plots.grids import labelled_grid, save_png
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import atomic_path, sha256_of, write_tsv
@@ -103,7 +103,7 @@ def evaluate_model(
         UserError: the shards cannot be read, or are too few for the parameters.
     """
     test, validation = open_split(shards, "test"), open_split(shards, "validation")
-    compared = min(params.sizes.images, len(test), len(validation))
+    compared = min(sizes_of(params).images, len(test), len(validation))
     if compared <= params.neighbours:
         raise UserError(
             f"{shards}: {compared} images of test and of validation are too few for "
@@ -125,6 +125,11 @@ def evaluate_model(
     else:
         measured["fid"] = _fid(model, drawings, shards, Path(params.fid), seed=params.seed)
     return measured
+
+
+def sizes_of(params: EvaluateParams) -> EvaluationSizes:
+    """Return how much is compared at the chosen level."""
+    return params.quick if params.level == "quick" else params.full
 
 
 def _reconstruct(
@@ -161,7 +166,7 @@ def _reconstruct(
 def _likelihood(
     model: Pretrained, train: Split, test: Split, folder: Path, params: EvaluateParams
 ) -> dict[str, float | int]:
-    sizes = params.sizes
+    sizes = sizes_of(params)
     fitted_on = _some_rows(train, sizes.images, params.seed)
     sigma = fit_sigma(model, train, fitted_on, seed=params.seed)
     images = test.take(_some_rows(test, sizes.likelihood_images, params.seed))

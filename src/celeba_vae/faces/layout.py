@@ -1,4 +1,7 @@
-"""The layout of CelebA's official release, which every source of faces brings into data/raw."""
+"""The layout of CelebA's official release: file names, frame, attributes and the official split.
+
+Every source of faces brings this layout into data/raw.
+"""
 
 ARCHIVE = "img_align_celeba.zip"
 ARCHIVE_FOLDER = "img_align_celeba"
@@ -14,6 +17,9 @@ FRAME_WIDTH, FRAME_HEIGHT = 178, 218
 
 # The numbers in the partition file, in their order.
 SPLITS = ("train", "validation", "test")
+
+# The images in each of them (Liu et al. 2015).
+OFFICIAL_SPLIT = (162_770, 19_867, 19_962)
 
 ATTRIBUTES = (
     "5_o_Clock_Shadow",
@@ -57,3 +63,14 @@ ATTRIBUTES = (
     "Wearing_Necktie",
     "Young",
 )
+
+
+def split_counts(images: int) -> tuple[int, int, int]:
+    """Return how many of `images` are train, validation and test, in CelebA's proportions.
+
+    Validation and test are rounded to the nearest, the rest is train; the sum is `images`.
+    """
+    whole = sum(OFFICIAL_SPLIT)
+    validation = (2 * images * OFFICIAL_SPLIT[1] + whole) // (2 * whole)
+    test = (2 * images * OFFICIAL_SPLIT[2] + whole) // (2 * whole)
+    return images - validation - test, validation, test

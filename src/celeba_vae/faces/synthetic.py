@@ -19,8 +19,8 @@ from celeba_vae.faces.layout import (
     IDENTITY_FILE,
     PARTITION_FILE,
     SOURCE_FILE,
+    split_counts,
 )
-from celeba_vae.params import split_counts
 from celeba_vae.pool import ordered_map
 from celeba_vae.runtime.files import atomic_path, sha256_of, write_json
 

@@ -21,9 +21,15 @@ from PIL import features
 from tqdm import tqdm
 
 from celeba_vae.faces.annotations import Annotations, read_annotations
-from celeba_vae.faces.layout import ARCHIVE, IDENTITY_FILE, SOURCE_FILE, SPLITS
+from celeba_vae.faces.layout import (
+    ARCHIVE,
+    IDENTITY_FILE,
+    OFFICIAL_SPLIT,
+    SOURCE_FILE,
+    SPLITS,
+)
 from celeba_vae.faces.local import BROKEN_MEMBER, is_image
-from celeba_vae.params import OFFICIAL_SPLIT, PrepareParams
+from celeba_vae.params import PrepareParams
 from celeba_vae.pool import ordered_map
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import atomic_path, sha256_of, write_json, write_text
