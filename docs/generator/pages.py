@@ -9,13 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from docs.generator.command_line import make_cli
+from docs.generator.files import make_factors, make_files, make_zpoints_json
 from docs.generator.parameters import make_parameters
 from docs.generator.stages import make_stages
 
 MAKERS: dict[str, Callable[[Path], str]] = {
     "cli": make_cli,
+    "factors": make_factors,
+    "files": make_files,
     "parameters": make_parameters,
     "stages": make_stages,
+    "zpoints-json": make_zpoints_json,
 }
 
 _MADE = re.compile(r"^<!-- made: (?P<name>[\w-]+) -->$", re.MULTILINE)
