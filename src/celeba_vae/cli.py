@@ -513,10 +513,11 @@ def _save_grid(images: "np.ndarray", out: Path, *, rows: int, columns: int) -> N
 
 
 def _save(out: Path, picture: "np.ndarray", *, err: bool = False) -> None:
-    from celeba_vae.plots.grids import save_png
+    from celeba_vae.plots.grids import png
+    from celeba_vae.runtime.files import write_bytes
 
     try:
-        save_png(out, picture)
+        write_bytes(out, png(picture))
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written: {error.strerror or error}") from None
     click.echo(f"wrote {out}", err=err)

@@ -192,7 +192,7 @@ def test_a_shard_that_changes_under_the_fit_stops_it(
             shard.unlink()
 
     # The moment after the first epoch, when its picture is written.
-    monkeypatch.setattr("celeba_vae.training.watch.save_png", change_it)
+    monkeypatch.setattr("celeba_vae.training.watch.write_bytes", change_it)
     with pytest.raises(UserError, match=f"{shard}: the shard changed, or went away, while"):
         place.train("a", epochs=3)
     (state,) = place.states()

@@ -17,10 +17,10 @@ from celeba_vae.latent.disentanglement import FactorScores, completeness, score_
 from celeba_vae.latent.statistics import Floats
 from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.params import AttributesParams
-from celeba_vae.plots.grids import labelled_grid, save_png
+from celeba_vae.plots.grids import labelled_grid, png
 from celeba_vae.plots.probes import plot_factors, plot_probes
 from celeba_vae.runtime.errors import UserError
-from celeba_vae.runtime.files import write_json, write_tsv
+from celeba_vae.runtime.files import write_bytes, write_json, write_tsv
 from celeba_vae.runtime.progress import progress_bar
 from celeba_vae.shards.read import Split, index_rows, open_split
 
@@ -127,7 +127,7 @@ def write_attributes(
         ],
     )
     aucs = {probe.attribute: probe.auc for probe in probes if probe.auc is not None}
-    plot_probes(folder / "plots/auc.png", aucs)
+    write_bytes(folder / "plots/auc.png", plot_probes(aucs))
     directions = {n: attribute_direction(mu["train"], train.attributes[n]) for n in aucs}
     save_directions(folder / DIRECTIONS_FILE, directions, z_dim=model.z_dim)
     images = open_split(shards, "validation")
@@ -142,7 +142,7 @@ def write_attributes(
                 step=directions[name],
                 params=params,
             )
-            save_png(folder / f"plots/push_{name}.png", picture)
+            write_bytes(folder / f"plots/push_{name}.png", png(picture))
 
     scores = score_factors(mu["train"], train.factors, mu["test"], test.factors)
     if scores is not None:
@@ -304,11 +304,8 @@ def _write_factors(folder: Path, scores: FactorScores) -> None:
         ),
         list(rows),
     )
-    plot_factors(
-        folder / "plots/factors.png",
-        scores.names,
-        np.maximum(scores.information, 0) / scores.entropies[:, None],
-    )
+    shares = np.maximum(scores.information, 0) / scores.entropies[:, None]
+    write_bytes(folder / "plots/factors.png", plot_factors(scores.names, shares))
 
 
 def _summary(

@@ -22,9 +22,9 @@ from celeba_vae.metrics.wasserstein import pyramid_distance, pyramid_sides
 from celeba_vae.model.losses import bits_per_dimension
 from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.params import EvaluateParams, EvaluationSizes, Sampler
-from celeba_vae.plots.grids import labelled_grid, save_png
+from celeba_vae.plots.grids import labelled_grid, png
 from celeba_vae.runtime.errors import UserError
-from celeba_vae.runtime.files import atomic_path, sha256_of, write_tsv
+from celeba_vae.runtime.files import atomic_path, sha256_of, write_bytes, write_tsv
 from celeba_vae.runtime.progress import progress_bar
 from celeba_vae.shards.read import Split, file_names, open_split, read_manifest, shard_sums
 
@@ -324,7 +324,7 @@ def _save_rows(path: Path, rows: Sequence[tuple[str, Images]], *, caption: str) 
     grid = labelled_grid(
         np.concatenate(faces), columns=len(faces[0]), labels=labels, caption=caption
     )
-    save_png(path, grid)
+    write_bytes(path, png(grid))
 
 
 def _write_samples(path: Path, compared: Mapping[str, Any]) -> None:

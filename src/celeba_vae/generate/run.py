@@ -9,8 +9,8 @@ from celeba_vae.latent.samplers import Fitted, draw, draw_gaussian, draw_normal
 from celeba_vae.metrics.quality import reconstruction_quality
 from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.params import GenerateParams
-from celeba_vae.plots.grids import alternate_rows, image_grid, labelled_grid, save_png
-from celeba_vae.runtime.files import atomic_path
+from celeba_vae.plots.grids import alternate_rows, image_grid, labelled_grid, png
+from celeba_vae.runtime.files import atomic_path, write_bytes
 from celeba_vae.runtime.progress import progress_bar
 from celeba_vae.shards.read import Split
 
@@ -94,7 +94,7 @@ def write_samples(
 
 def _write_overview(path: Path, rows: dict[str, np.ndarray], *, columns: int) -> None:
     faces = np.concatenate([images[:columns] for images in rows.values()])
-    save_png(path, labelled_grid(faces, columns=columns, labels=list(rows)))
+    write_bytes(path, png(labelled_grid(faces, columns=columns, labels=list(rows))))
 
 
 def _reconstruct(model: Pretrained, originals: np.ndarray) -> np.ndarray:
@@ -115,6 +115,6 @@ def _chosen_rows(available: int, wanted: int, *, seed: int) -> np.ndarray:
 
 
 def _write(path: Path, faces: np.ndarray, *, rows: int, columns: int) -> None:
-    save_png(path.with_suffix(".png"), image_grid(faces, rows=rows, columns=columns))
+    write_bytes(path.with_suffix(".png"), png(image_grid(faces, rows=rows, columns=columns)))
     with atomic_path(path.with_suffix(".npy")) as temporary:
         np.save(temporary, faces, allow_pickle=False)

@@ -1,19 +1,17 @@
-"""What all plots share: colours, looks, and a PNG file in stable bytes.
+"""Canvas of all plots: colours, looks, and PNG in stable bytes.
 
 Colours are those of Okabe and Ito (2008), which colour-blind people can tell apart; what is
 expected is black and dashed everywhere.
 """
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
-
-from celeba_vae.runtime.files import atomic_path
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 GREY = "#999999"
@@ -34,15 +32,19 @@ _STYLE = {
 
 
 @contextmanager
-def canvas(path: Path, *, width: float = 9, height: float = 6) -> Iterator[Figure]:
-    """Give an empty figure of that size in inches, and write it to `path` when the block ends."""
+def canvas(*, width: float = 9, height: float = 6) -> Iterator[Figure]:
+    """Give an empty figure of that size in inches, within the looks of all plots."""
     # The user's own matplotlibrc must not change the bytes. No pyplot: it keeps global state.
     with style.context(["default", _STYLE]):
-        figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
-        yield figure
-        with atomic_path(path) as temporary:
-            # The name and version of matplotlib in the file would change its hash.
-            figure.savefig(temporary, format="png", metadata={"Software": None})
+        yield Figure(figsize=(width, height), dpi=100, layout="constrained")
+
+
+def as_png(figure: Figure) -> bytes:
+    """Return the figure of a `canvas` as PNG; to be called inside the block."""
+    content = io.BytesIO()
+    # The name and version of matplotlib in the file would change its hash.
+    figure.savefig(content, format="png", metadata={"Software": None})
+    return content.getvalue()
 
 
 def headline(figure: Figure, text: str) -> None:

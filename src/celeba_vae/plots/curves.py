@@ -1,29 +1,28 @@
-"""Plots of a training: losses by epoch, and how the KL loss spreads over the dimensions."""
+"""Plots of a training: losses by epoch, and the KL loss of each dimension.
+
+Each function returns a picture as PNG, in stable bytes.
+"""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from celeba_vae.plots.canvas import BLUE, ORANGE, canvas
+from celeba_vae.plots.canvas import BLUE, ORANGE, as_png, canvas
 
 _SHOWN_EPOCHS = 4
 
 
-def plot_losses(
-    path: Path, history: Mapping[str, NDArray[np.float64]], parts: Mapping[str, str]
-) -> None:
+def plot_losses(history: Mapping[str, NDArray[np.float64]], parts: Mapping[str, str]) -> bytes:
     """Plot losses of training and validation over the epochs, a panel each.
 
     Args:
-        path: the PNG file.
         history: (epochs,) by column: `epoch`, each loss, and the same with `val_` before it.
         parts: the titles of the panels, by the column of the loss.
     """
-    with canvas(path, height=1 + 2.3 * len(parts)) as figure:
+    with canvas(height=1 + 2.3 * len(parts)) as figure:
         panels = figure.subplots(len(parts), 1, sharex=True, squeeze=False).ravel()
         for (column, title), axes in zip(parts.items(), panels, strict=True):
             axes.plot(history["epoch"], history[column], "o-", color=BLUE, label="training")
@@ -34,18 +33,18 @@ def plot_losses(
         panels[0].legend()
         panels[-1].set_xlabel("epoch")
         panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+        return as_png(figure)
 
 
-def plot_kl_by_epoch(path: Path, kl: NDArray[np.float64]) -> None:
+def plot_kl_by_epoch(kl: NDArray[np.float64]) -> bytes:
     """Plot the KL loss of the dimensions by rank, for the first, the last and epochs between.
 
     Args:
-        path: the PNG file.
         kl: (epochs, z_dim), nats per image.
     """
     epochs = np.unique(np.linspace(0, len(kl) - 1, _SHOWN_EPOCHS).round().astype(int))
     rank = np.arange(1, kl.shape[1] + 1)
-    with canvas(path, height=4.5) as figure:
+    with canvas(height=4.5) as figure:
         axes = figure.subplots()
         # The light end of the map could hardly be seen on white.
         for epoch, shade in zip(epochs, np.linspace(0.85, 0, len(epochs)), strict=True):
@@ -59,3 +58,4 @@ def plot_kl_by_epoch(path: Path, kl: NDArray[np.float64]) -> None:
             ylim=(0, None),
         )
         axes.legend()
+        return as_png(figure)

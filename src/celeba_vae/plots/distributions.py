@@ -1,10 +1,9 @@
 """Plots of distributions: measured values, and beside them what N(0, I) would give.
 
-Each function writes one PNG file in stable bytes.
+Each function returns a picture as PNG, in stable bytes.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from celeba_vae.plots.canvas import (
     PURPLE,
     SPLIT_COLOURS,
     PlainLogFormatter,
+    as_png,
     canvas,
     headline,
 )
@@ -32,35 +32,34 @@ _TALLEST = 3
 Table = Mapping[str, NDArray[np.float64]]
 
 
-def plot_radius(path: Path, tables: Mapping[str, Table], z_dim: int) -> None:
+def plot_radius(tables: Mapping[str, Table], z_dim: int) -> bytes:
     """Plot histograms of distances from the origin against the chi distribution.
 
     Args:
-        path: the PNG file.
         tables: what `latent.statistics.radius_table` returns, by the name of the cloud, such as
             z; a panel each.
         z_dim: number of dimensions, that is of the chi distribution's degrees of freedom.
     """
     chi = stats.chi(z_dim)
-    with canvas(path) as figure:
+    with canvas() as figure:
         panels = figure.subplots(len(tables), 1, squeeze=False).ravel()
         for (cloud, table), axes in zip(tables.items(), panels, strict=True):
             _histograms(axes, table, chi, name="radius", of="chi", label="N(0, I): chi")
             axes.set(xlabel=f"|{cloud}|", ylabel="density")
             axes.legend()
         headline(figure, f"Distance from the origin, beside N(0, I) in {z_dim} dimensions")
+        return as_png(figure)
 
 
-def plot_mahalanobis(path: Path, table: Table, z_dim: int, expected: Mapping[str, Any]) -> None:
+def plot_mahalanobis(table: Table, z_dim: int, expected: Mapping[str, Any]) -> bytes:
     """Plot histograms of squared Mahalanobis distances against the chi-square distribution.
 
     Args:
-        path: the PNG file.
         table: histograms, columns `squared`, one for each split, and `chi2`.
         z_dim: the chi-square distribution's degrees of freedom.
         expected: further laws (frozen distributions of scipy.stats), by their labels.
     """
-    with canvas(path) as figure:
+    with canvas() as figure:
         axes = figure.subplots()
         law = stats.chi2(z_dim)
         _histograms(
@@ -80,13 +79,13 @@ def plot_mahalanobis(path: Path, table: Table, z_dim: int, expected: Mapping[str
             ylabel="density",
         )
         figure.legend(loc="outside lower center", ncols=2)
+        return as_png(figure)
 
 
-def plot_dimensions(path: Path, table: Mapping[str, NDArray[Any]], order: Sequence[int]) -> None:
+def plot_dimensions(table: Mapping[str, NDArray[Any]], order: Sequence[int]) -> bytes:
     """Plot deviations and KL of all dimensions.
 
     Args:
-        path: the PNG file.
         table: what `latent.statistics.dimension_table` returns. Without kl, that of a plain
             autoencoder, there is no lower panel.
         order: the dimensions, strongest first.
@@ -94,7 +93,7 @@ def plot_dimensions(path: Path, table: Mapping[str, NDArray[Any]], order: Sequen
     rank = np.arange(1, len(order) + 1)
     sorted_table = {name: column[np.asarray(order)] for name, column in table.items()}
     active = sorted_table["active"]
-    with canvas(path) as figure:
+    with canvas() as figure:
         has_kl = "kl" in table
         panels = figure.subplots(1 + has_kl, 1, sharex=True, squeeze=False).ravel()
         upper = panels[0]
@@ -127,15 +126,13 @@ def plot_dimensions(path: Path, table: Mapping[str, NDArray[Any]], order: Sequen
             )
             panels[1].legend()
         panels[-1].set_xlabel(f"dimension, by rank of its {'KL' if has_kl else 'deviation'}")
+        return as_png(figure)
 
 
-def plot_normality(
-    path: Path, table: Mapping[str, NDArray[Any]], *, expected_ks: float, images: int
-) -> None:
+def plot_normality(table: Mapping[str, NDArray[Any]], *, expected_ks: float, images: int) -> bytes:
     """Plot how far each dimension of z is from N(0, 1), in shape and in distance.
 
     Args:
-        path: the PNG file.
         table: what `latent.statistics.dimension_table` returns.
         expected_ks: mean Kolmogorov-Smirnov distance of so many values of N(0, 1).
         images: how many values there are.
@@ -147,7 +144,7 @@ def plot_normality(
         ("z_excess_kurtosis", "Excess kurtosis", "no unit", PURPLE, 0.0),
     )
     rank = np.arange(1, len(table["dimension"]) + 1)
-    with canvas(path) as figure:
+    with canvas() as figure:
         panels = figure.subplots(2, 2, sharex=True).ravel()
         for (name, title, unit, colour, expected), axes in zip(panels_of, panels, strict=True):
             axes.plot(rank, np.sort(table[name])[::-1], ".", color=colour)
@@ -160,13 +157,13 @@ def plot_normality(
             axes.set_ylim(0, None)
         headline(figure, "Each dimension of z beside N(0, 1)")
         figure.supxlabel("dimension, each panel by rank of its values", size="medium")
+        return as_png(figure)
 
 
-def plot_components(path: Path, table: Table, dimensions: Sequence[int], *, ranked_by: str) -> None:
+def plot_components(table: Table, dimensions: Sequence[int], *, ranked_by: str) -> bytes:
     """Plot histograms of single components of z against N(0, 1), as small multiples.
 
     Args:
-        path: the PNG file.
         table: what `latent.statistics.component_table` returns.
         dimensions: the same as given there; at most twelve.
         ranked_by: what they have most of, for the title.
@@ -174,7 +171,7 @@ def plot_components(path: Path, table: Table, dimensions: Sequence[int], *, rank
     z = table["z"]
     fine = np.linspace(z[0], z[-1], CURVE_POINTS)
     columns = min(4, len(dimensions))
-    with canvas(path) as figure:
+    with canvas() as figure:
         panels = figure.subplots(
             -(-len(dimensions) // columns), columns, sharex=True, sharey=True, squeeze=False
         ).ravel()
@@ -190,25 +187,24 @@ def plot_components(path: Path, table: Table, dimensions: Sequence[int], *, rank
         headline(figure, f"Components of z with the largest {ranked_by}")
         figure.supxlabel("value of the component (unit of z)", size="medium")
         figure.supylabel("density", size="medium")
+        return as_png(figure)
 
 
 def plot_eigenvalues(
-    path: Path,
     eigenvalues: Mapping[str, NDArray[np.float64]],
     expected: NDArray[np.float64],
     *,
     images: int,
-) -> None:
+) -> bytes:
     """Plot the eigenvalues of covariances against those of a sample of N(0, I).
 
     Args:
-        path: the PNG file.
         eigenvalues: descending, (z_dim,) each, by the name of the cloud.
         expected: those of a sample of N(0, I) of as many images, descending, (z_dim,).
         images: how many images, for the label.
     """
     rank = np.arange(1, len(expected) + 1)
-    with canvas(path) as figure:
+    with canvas() as figure:
         axes = figure.subplots()
         for (name, values), colour in zip(eigenvalues.items(), (BLUE, ORANGE), strict=False):
             axes.plot(rank, values, ".", color=colour, label=name)
@@ -224,13 +220,13 @@ def plot_eigenvalues(
         for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             formatter(PlainLogFormatter(labelOnlyBase=False))
         axes.legend()
+        return as_png(figure)
 
 
-def plot_rate(path: Path, rates: Mapping[str, Mapping[str, float]]) -> None:
+def plot_rate(rates: Mapping[str, Mapping[str, float]]) -> bytes:
     """Plot the parts of the KL loss of each split as bars.
 
     Args:
-        path: the PNG file.
         rates: what `latent.kl_decomposition.rate_split` returns, by the name of the split.
     """
     parts = (
@@ -239,7 +235,7 @@ def plot_rate(path: Path, rates: Mapping[str, Mapping[str, float]]) -> None:
         ("dimension_wise_kl", "single dimensions differ from N(0, 1)", GREEN),
     )
     rows = np.arange(len(rates))
-    with canvas(path, height=3.6) as figure:
+    with canvas(height=3.6) as figure:
         axes = figure.subplots()
         left = np.zeros(len(rates))
         for name, label, colour in parts:
@@ -263,6 +259,7 @@ def plot_rate(path: Path, rates: Mapping[str, Mapping[str, float]]) -> None:
         axes.invert_yaxis()
         axes.set(title="What the KL loss is made of", xlabel="nats per image")
         figure.legend(loc="outside lower center", ncols=2)
+        return as_png(figure)
 
 
 def _histograms(axes: Axes, table: Table, law: Any, *, name: str, of: str, label: str) -> None:

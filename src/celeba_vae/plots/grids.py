@@ -1,15 +1,12 @@
-"""Many images in one: grids, with labels where a reader needs them."""
+"""Grids of images, with labels where a reader needs them, and PNG of pixels."""
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from celeba_vae.runtime.files import atomic_path
-
-Pixels = NDArray[np.uint8]
+from celeba_vae.runtime.arrays import Pixels
 
 _FONT_SIZE = 13
 _MARGIN = 6
@@ -104,10 +101,11 @@ def labelled_grid(
     return np.asarray(canvas)
 
 
-def save_png(path: Path, image: Pixels) -> None:
-    """Write an image (height, width, 3) as PNG, whole or not at all, in stable bytes."""
-    with atomic_path(path) as temporary:
-        Image.fromarray(image).save(temporary, format="PNG")
+def png(image: Pixels) -> bytes:
+    """Return an image (height, width, 3) as PNG, in stable bytes."""
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, format="PNG")
+    return content.getvalue()
 
 
 def _room(text_width: float) -> int:

@@ -1,32 +1,29 @@
-"""Plot of what a step of training needs in memory."""
+"""Plot of the memory that a step of training needs."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
-from celeba_vae.plots.canvas import BLUE, EXPECTED, GREEN, GREY, ORANGE, PURPLE, canvas
+from celeba_vae.plots.canvas import BLUE, EXPECTED, GREEN, GREY, ORANGE, PURPLE, as_png, canvas
 
 _GB = 1e9
 
 
 def plot_memory(
-    path: Path,
     bars: Mapping[str, Mapping[str, float]],
     by_batch: Mapping[int, float],
     line: tuple[float, float],
-) -> None:
-    """Plot the parts of each configuration's memory, and memory over the batch size.
+) -> bytes:
+    """Plot the parts of each configuration's memory, and memory over the batch size, as PNG.
 
     Args:
-        path: the PNG file.
         bars: the parts of each configuration in bytes, by their names, from the left; the same
             parts for each, five at most.
         by_batch: measured bytes by batch size.
         line: bytes for each image, and without any, that the sizes of the shapes give: drawn
             beside what was measured.
     """
-    with canvas(path, width=11, height=6 + 0.3 * len(bars)) as figure:
+    with canvas(width=11, height=6 + 0.3 * len(bars)) as figure:
         upper, lower = figure.subplots(2, 1, height_ratios=(2 + len(bars), 12))
         left = np.zeros(len(bars))
         parts = list(next(iter(bars.values())))
@@ -52,3 +49,4 @@ def plot_memory(
             ylim=(0, None),
         )
         lower.legend(loc="upper left")
+        return as_png(figure)

@@ -1,10 +1,9 @@
 """Plots of planes through a cloud of z-points: density, ellipses, attributes.
 
-Each function writes one PNG file in stable bytes.
+Each function returns a picture as PNG, in stable bytes.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,32 +12,30 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from celeba_vae.plots.canvas import BLUE, EXPECTED, GREY, ORANGE, canvas, headline
+from celeba_vae.plots.canvas import BLUE, EXPECTED, GREY, ORANGE, as_png, canvas, headline
 
 _CONFIDENCES = (0.5, 0.9, 0.99)
 _BINS = 50
 
 
 def plot_planes(
-    path: Path,
     points: NDArray[Any],
     pairs: Sequence[tuple[int, int]],
     correlations: Sequence[float],
-) -> None:
+) -> bytes:
     """Plot density contours of z in the planes of pairs of dimensions, with confidence ellipses.
 
     The contours, of a histogram smoothed with a normal kernel, hold 50, 90 and 99 % of the
     points; the ellipses those shares of the normal distribution with the same covariance.
 
     Args:
-        path: the PNG file.
         points: z, (images, z_dim).
         pairs: the pairs of dimensions; at most six.
         correlations: of each pair, for the titles.
     """
     columns = min(3, len(pairs))
     rows = -(-len(pairs) // columns)
-    with canvas(path, height=1 + 3 * rows) as figure:
+    with canvas(height=1 + 3 * rows) as figure:
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in panels[len(pairs) :]:
             axes.set_axis_off()
@@ -51,16 +48,16 @@ def plot_planes(
             )
         headline(figure, "The pairs of dimensions of z that correlate most")
         _share_legend(figure)
+        return as_png(figure)
 
 
-def plot_principal(path: Path, planes: Mapping[str, NDArray[Any]]) -> None:
+def plot_principal(planes: Mapping[str, NDArray[Any]]) -> bytes:
     """Plot one plane through the cloud in several coordinates, side by side.
 
     Args:
-        path: the PNG file.
         planes: points (images, 2), by a title of two lines: the second says what the axes are.
     """
-    with canvas(path, width=11, height=5) as figure:
+    with canvas(width=11, height=5) as figure:
         panels = figure.subplots(1, len(planes))
         for (title, points), axes in zip(planes.items(), panels, strict=True):
             name, _, unit = title.partition("\n")
@@ -69,20 +66,19 @@ def plot_principal(path: Path, planes: Mapping[str, NDArray[Any]]) -> None:
             axes.set(title=name, xlabel=first, ylabel=second)
         headline(figure, "Principal component analysis of z")
         _share_legend(figure)
+        return as_png(figure)
 
 
 def plot_attributes(
-    path: Path,
     points: NDArray[Any],
     attributes: Mapping[str, NDArray[np.bool_]],
     *,
     title: str,
     axis_labels: tuple[str, str],
-) -> None:
+) -> bytes:
     """Plot points of a plane, coloured by whether the image has an attribute, a panel for each.
 
     Args:
-        path: the PNG file.
         points: (images, 2).
         attributes: (images,) each, by name; at most eight.
         title: of the whole.
@@ -90,7 +86,7 @@ def plot_attributes(
     """
     columns = min(4, len(attributes))
     rows = -(-len(attributes) // columns)
-    with canvas(path, width=11, height=1 + 2.9 * rows) as figure:
+    with canvas(width=11, height=1 + 2.9 * rows) as figure:
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for axes in panels[len(attributes) :]:
             axes.set_axis_off()
@@ -105,6 +101,7 @@ def plot_attributes(
         figure.supylabel(axis_labels[1], size="medium")
         handles = [Patch(color=ORANGE, label="has it"), Patch(color=BLUE, label="has it not")]
         figure.legend(handles=handles, loc="outside upper right", ncols=2)
+        return as_png(figure)
 
 
 def levels_holding(counts: NDArray[np.float64], shares: Sequence[float]) -> list[float]:

@@ -1,33 +1,34 @@
-"""Plots of what the z-points know of a face: attributes, and the true factors of drawn ones."""
+"""Plots of what can be read off mu: attributes, and the true factors of synthetic faces.
+
+Each function returns a picture as PNG, in stable bytes.
+"""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_vae.plots.canvas import BLUE, EXPECTED, canvas
+from celeba_vae.plots.canvas import BLUE, EXPECTED, as_png, canvas
 
 # Dimensions in the heat map: more would be too small to read.
 _SHOWN_DIMENSIONS = 24
 
 
-def plot_probes(path: Path, aucs: Mapping[str, float]) -> None:
+def plot_probes(aucs: Mapping[str, float]) -> bytes:
     """Plot the AUC of each attribute's probe as horizontal bars, the best on top.
 
     Args:
-        path: the PNG file.
         aucs: the area under the ROC curve on test images by attribute. Without any the picture
             says so: DVC's page of plots complains of a folder without pictures.
     """
     names = sorted(aucs, key=lambda name: aucs[name])
     values = [aucs[name] for name in names]
-    with canvas(path, height=1.3 + 0.24 * len(names)) as figure:
+    with canvas(height=1.3 + 0.24 * len(names)) as figure:
         if not names:
             figure.text(
                 0.02, 0.5, "No probe: no attribute is known, or too few images have it or lack it."
             )
-            return
+            return as_png(figure)
         axes = figure.subplots()
         # From 0.5, so that a bar shows what the probe knows; to the left it is worse than guessing.
         bars = axes.barh(names, np.array(values) - 0.5, left=0.5, color=BLUE)
@@ -41,13 +42,13 @@ def plot_probes(path: Path, aucs: Mapping[str, float]) -> None:
         )
         axes.tick_params(axis="y", length=0)
         axes.legend(loc="lower right")
+        return as_png(figure)
 
 
-def plot_factors(path: Path, names: Sequence[str], shares: NDArray[np.float64]) -> None:
+def plot_factors(names: Sequence[str], shares: NDArray[np.float64]) -> bytes:
     """Plot which true factor sits in which dimensions, as a heat map.
 
     Args:
-        path: the PNG file.
         names: the factors.
         shares: (factors, z_dim), mutual information divided by the factor's entropy, 0 to 1.
     """
@@ -56,7 +57,7 @@ def plot_factors(path: Path, names: Sequence[str], shares: NDArray[np.float64]) 
     # factor has one of its own.
     best = shares[factors].argmax(axis=1).tolist()
     dimensions = list(dict.fromkeys(best))[:_SHOWN_DIMENSIONS]
-    with canvas(path, width=9, height=1.6 + 0.22 * len(names)) as figure:
+    with canvas(width=9, height=1.6 + 0.22 * len(names)) as figure:
         axes = figure.subplots()
         image = axes.imshow(
             shares[np.ix_(factors, dimensions)], cmap="cividis", vmin=0, aspect="auto"
@@ -71,3 +72,4 @@ def plot_factors(path: Path, names: Sequence[str], shares: NDArray[np.float64]) 
         axes.set_xticklabels([str(d) for d in dimensions], rotation=90, fontsize=9)
         axes.set_yticklabels([names[f] for f in factors], fontsize=9)
         figure.colorbar(image, label="mutual information / entropy of the factor")
+        return as_png(figure)

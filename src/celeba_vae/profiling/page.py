@@ -8,7 +8,7 @@ from celeba_vae.params import Params
 from celeba_vae.plots.memory import plot_memory
 from celeba_vae.profiling.cases import BATCHES, CURRENT, HEADS, LEVELS, LEVERS, Case
 from celeba_vae.profiling.run import Fit, Row
-from celeba_vae.runtime.files import write_text
+from celeba_vae.runtime.files import write_bytes, write_text
 
 # The article's training images.
 EPOCH_IMAGES = 170_000
@@ -42,12 +42,12 @@ def write_profile(folder: Path, rows: Sequence[Row], fits: Sequence[Fit], *, mac
     """
     sizes = _of_one_model(rows)
     counted = sizes[0].measured.counted
-    plot_memory(
-        folder / "profile.png",
+    plot = plot_memory(
         _bars(rows),
         {row.case.params.train.batch_size: float(row.measured.memory) for row in sizes},
         (counted["activations"], sum(counted[part] for part in ("weights", "gradients", "slots"))),
     )
+    write_bytes(folder / "profile.png", plot)
     parts = ["# What a step of training takes", "", machine, "", _HEAD, "", "![](profile.png)"]
     for group, title in _TITLES.items():
         members = [row for row in rows if row.case.group == group]

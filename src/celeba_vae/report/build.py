@@ -9,10 +9,9 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -202,12 +201,10 @@ def _training(data: Path, metrics: Json) -> Section:
     panels = {"reconstruction": "Reconstruction loss"}
     if variational:
         panels = {"loss": "Loss", **panels, "kl": "KL loss, without its weight"}
-    parts: list[Picture | Table] = [
-        _plotted(lambda path: plot_losses(path, history, panels), texts.LOSSES)
-    ]
+    parts: list[Picture | Table] = [_embedded(plot_losses(history, panels), texts.LOSSES)]
     if variational:
         kl = np.stack([v for name, v in _columns(kl_file).items() if name != "epoch"], axis=1)
-        parts.append(_plotted(lambda path: plot_kl_by_epoch(path, kl), texts.KL))
+        parts.append(_embedded(plot_kl_by_epoch(kl), texts.KL))
     known = {k: v for k, v in metrics.items() if variational or "kl" not in k.split("_")}
     parts.append(_figures("The epoch whose weights were kept", known))
     intro = (
@@ -336,13 +333,6 @@ def _pictures(
     """Give the pictures NAME.png of a folder, those that the run has."""
     for name, text in named.items():
         yield from _picture(folder / f"{name}.png", text, faces=name in of_faces)
-
-
-def _plotted(plot: Callable[[Path], None], text: texts.Text) -> Picture:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "plot.png"
-        plot(path)
-        return _embedded(path.read_bytes(), text)
 
 
 def _embedded(content: bytes, text: texts.Text) -> Picture:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from celeba_vae.plots.grids import Pixels, labelled_grid
+from celeba_vae.plots.grids import labelled_grid
+from celeba_vae.runtime.arrays import Pixels
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.progress import progress_bar

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 
 from celeba_vae.model.vae import VAE
-from celeba_vae.plots.grids import image_grid, save_png
+from celeba_vae.plots.grids import image_grid, png
 from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import write_bytes
 from celeba_vae.training import feed
 
 ROWS, COLUMNS = 4, 8
@@ -38,7 +39,7 @@ def watch_in(folder: Path, vae: VAE, *, seed: int, tensorboard: bool) -> Watch:
         pixels = keras.ops.convert_to_numpy(keras.ops.sigmoid(vae.decode(z)))
         faces = np.rint(255.0 * pixels).astype(np.uint8)
         grid = image_grid(faces, rows=ROWS, columns=COLUMNS)
-        save_png(folder / f"epoch-{epoch:03}.png", grid)
+        write_bytes(folder / f"epoch-{epoch:03}.png", png(grid))
         if writer is None:
             return
         import tensorflow as tf

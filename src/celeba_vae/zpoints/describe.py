@@ -43,7 +43,7 @@ from celeba_vae.latent.statistics import (
 from celeba_vae.params import ZpointsParams
 from celeba_vae.plots import distributions as plots
 from celeba_vae.plots import planes
-from celeba_vae.runtime.files import atomic_path, write_tsv
+from celeba_vae.runtime.files import atomic_path, write_bytes, write_tsv
 from celeba_vae.zpoints.encode import Encoded
 
 # Points of each cloud in an energy distance, and in the tests of `full`.
@@ -227,30 +227,37 @@ def write_plots(
         cloud: {name: radii(getattr(split, cloud)) for name, split in splits.items()}
         for cloud in clouds
     }
-    plots.plot_radius(
+    write_bytes(
         folder / "radius.png",
-        {cloud: radius_table(each, z_dim) for cloud, each in lengths.items()},
-        z_dim,
+        plots.plot_radius(
+            {cloud: radius_table(each, z_dim) for cloud, each in lengths.items()},
+            z_dim,
+        ),
     )
-    plots.plot_dimensions(folder / "dimensions.png", table, strongest)
-    plots.plot_normality(
-        folder / "normality.png", table, expected_ks=expected_ks_distance(count), images=count
+    write_bytes(folder / "dimensions.png", plots.plot_dimensions(table, strongest))
+    write_bytes(
+        folder / "normality.png",
+        plots.plot_normality(table, expected_ks=expected_ks_distance(count), images=count),
     )
-    plots.plot_components(
+    write_bytes(
         folder / "components.png",
-        component_table(train.z, strongest[:_COMPONENTS]),
-        strongest[:_COMPONENTS],
-        ranked_by=ranked_by,
+        plots.plot_components(
+            component_table(train.z, strongest[:_COMPONENTS]),
+            strongest[:_COMPONENTS],
+            ranked_by=ranked_by,
+        ),
     )
-    plots.plot_eigenvalues(
+    write_bytes(
         folder / "eigenvalues.png",
-        {cloud: covariance_summary(getattr(train, cloud))["eigenvalues"] for cloud in clouds},
-        marchenko_pastur_eigenvalues(count, z_dim),
-        images=count,
+        plots.plot_eigenvalues(
+            {cloud: covariance_summary(getattr(train, cloud))["eigenvalues"] for cloud in clouds},
+            marchenko_pastur_eigenvalues(count, z_dim),
+            images=count,
+        ),
     )
     rates = {name: split["rate"] for name, split in figures.items() if "rate" in split}
     if rates:
-        plots.plot_rate(folder / "rate.png", rates)
+        write_bytes(folder / "rate.png", plots.plot_rate(rates))
     mean, covariance = mean_and_covariance(train.z)
     if _has_mahalanobis(count, covariance):
         squared = {
@@ -261,17 +268,20 @@ def write_plots(
             for label, own in ((f"these {count:,} training images", True), ("new images", False))
         }
         chi2 = mahalanobis_law(10**9 * z_dim, z_dim, own=False)
-        plots.plot_mahalanobis(
+        write_bytes(
             folder / "mahalanobis.png",
-            histogram_table(squared, chi2, name="squared", of="chi2"),
-            z_dim,
-            laws,
+            plots.plot_mahalanobis(
+                histogram_table(squared, chi2, name="squared", of="chi2"),
+                z_dim,
+                laws,
+            ),
         )
     if z_dim > 1:
         pairs = strongest_pairs(covariance, count=_PAIRS)
         related = correlation(covariance)
-        planes.plot_planes(
-            folder / "planes.png", train.z, pairs, [float(related[pair]) for pair in pairs]
+        write_bytes(
+            folder / "planes.png",
+            planes.plot_planes(train.z, pairs, [float(related[pair]) for pair in pairs]),
         )
         _plot_principal(folder / "principal.png", train.z, pairs[0])
         _plot_attributes(folder, train.mu, attributes, params=params)
@@ -349,17 +359,19 @@ def _plot_principal(path: Path, z: Points, pair: tuple[int, int]) -> None:
     # In z's own precision: a second copy of all of z would only serve a picture.
     along = z @ widest.astype(z.dtype) - ellipse.mean @ widest
     white = along / np.where(two > 0, two, 1)
-    planes.plot_principal(
+    write_bytes(
         path,
-        {
-            f"Before: two dimensions\nz in dimension {pair[0]} | z in dimension {pair[1]}": z[
-                :, list(pair)
-            ],
-            "Turned: the widest axes\nprincipal component 1 (unit of z) | "
-            "principal component 2 (unit of z)": along,
-            "Whitened\nprincipal component 1 (deviations) | "
-            "principal component 2 (deviations)": white,
-        },
+        planes.plot_principal(
+            {
+                f"Before: two dimensions\nz in dimension {pair[0]} | z in dimension {pair[1]}": z[
+                    :, list(pair)
+                ],
+                "Turned: the widest axes\nprincipal component 1 (unit of z) | "
+                "principal component 2 (unit of z)": along,
+                "Whitened\nprincipal component 1 (deviations) | "
+                "principal component 2 (deviations)": white,
+            },
+        ),
     )
 
 
@@ -382,25 +394,29 @@ def _plot_attributes(
     ellipse = fit_ellipse(fit_gaussian(mu))
     share = ellipse.deviations**2 / max((ellipse.deviations**2).sum(), 1e-300)
     points = mu[rows].astype(np.float64)
-    planes.plot_attributes(
+    write_bytes(
         folder / "attributes.png",
-        (points - ellipse.mean) @ ellipse.axes[:, :2],
-        shown,
-        title=f"mu of {len(rows):,} training images along its two widest principal axes",
-        axis_labels=(
-            f"principal component 1 (unit of z), {share[0]:.0%} of the variance",
-            f"principal component 2 (unit of z), {share[1]:.0%} of the variance",
+        planes.plot_attributes(
+            (points - ellipse.mean) @ ellipse.axes[:, :2],
+            shown,
+            title=f"mu of {len(rows):,} training images along its two widest principal axes",
+            axis_labels=(
+                f"principal component 1 (unit of z), {share[0]:.0%} of the variance",
+                f"principal component 2 (unit of z), {share[1]:.0%} of the variance",
+            ),
         ),
     )
     if params.tests == "full" and len(rows) > 100:
         # Started at the principal axes, it needs no luck; its scale means nothing.
         tsne = TSNE(perplexity=30, init="pca", random_state=params.seed, n_jobs=1)
-        planes.plot_attributes(
+        write_bytes(
             folder / "tsne.png",
-            tsne.fit_transform(points),
-            shown,
-            title=f"mu of {len(rows):,} training images, t-SNE with perplexity 30",
-            axis_labels=("t-SNE 1 (no unit)", "t-SNE 2 (no unit)"),
+            planes.plot_attributes(
+                tsne.fit_transform(points),
+                shown,
+                title=f"mu of {len(rows):,} training images, t-SNE with perplexity 30",
+                axis_labels=("t-SNE 1 (no unit)", "t-SNE 2 (no unit)"),
+            ),
         )
 
 

@@ -9,7 +9,8 @@ from celeba_vae.latent.distances import energy_distances_of_scaled
 from celeba_vae.latent.samplers import draw_normal
 from celeba_vae.latent.statistics import Floats, radii
 from celeba_vae.model.pretrained import Pretrained
-from celeba_vae.plots.grids import labelled_grid, save_png
+from celeba_vae.plots.grids import labelled_grid, png
+from celeba_vae.runtime.files import write_bytes
 
 SCALES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 # Cubes are shown at these multiples of the best one's b.
@@ -43,16 +44,14 @@ def write_scaled_faces(path: Path, model: Pretrained, z: np.ndarray) -> list[dic
     labels = [
         f"{scale:g} z, |z| = {length:.1f}" for scale, length in zip(SCALES, lengths, strict=True)
     ]
-    save_png(
-        path,
-        labelled_grid(
-            faces,
-            columns=len(shown),
-            labels=labels,
-            caption="Faces decoded from z-points of validation images, moved along their rays "
-            "from the origin",
-        ),
+    grid = labelled_grid(
+        faces,
+        columns=len(shown),
+        labels=labels,
+        caption="Faces decoded from z-points of validation images, moved along their rays "
+        "from the origin",
     )
+    write_bytes(path, png(grid))
     return [
         {"scale": scale, "radius_mean": float(length), "round_trip_mse": float(error)}
         for scale, length, error in zip(SCALES, lengths, errors, strict=True)
@@ -110,12 +109,10 @@ def write_cube_faces(path: Path, model: Pretrained, *, best_b: float, seed: int)
         f"b = {side:.2f}{', the best' if factor == 1 else ''}"
         for side, factor in zip(sides, CUBES, strict=True)
     ]
-    save_png(
-        path,
-        labelled_grid(
-            faces,
-            columns=_COLUMNS,
-            labels=[*labels, "N(0, I)"],
-            caption="Faces decoded from random points, uniform in [-b, b] in each dimension",
-        ),
+    grid = labelled_grid(
+        faces,
+        columns=_COLUMNS,
+        labels=[*labels, "N(0, I)"],
+        caption="Faces decoded from random points, uniform in [-b, b] in each dimension",
     )
+    write_bytes(path, png(grid))

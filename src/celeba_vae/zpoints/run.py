@@ -14,9 +14,9 @@ from celeba_vae.latent.fitting import fit_samplers
 from celeba_vae.latent.samplers import SAMPLERS_FILE, draw, save_samplers
 from celeba_vae.model.pretrained import load
 from celeba_vae.params import ZpointsParams
-from celeba_vae.plots import samplers as sampling
+from celeba_vae.plots.energy_distances import plot_cube, plot_samplers
 from celeba_vae.runtime.errors import UserError
-from celeba_vae.runtime.files import atomic_path, write_json
+from celeba_vae.runtime.files import atomic_path, write_bytes, write_json
 from celeba_vae.shards.read import Split, index_rows, open_split
 from celeba_vae.zpoints import describe as report
 from celeba_vae.zpoints import region
@@ -52,7 +52,7 @@ def describe_zpoints(
     plots = folder / "plots"
     fitted, choice = fit_samplers({n: each.z for n, each in splits.items()}, seed=params.seed)
     save_samplers(folder / SAMPLERS_FILE, fitted)
-    sampling.plot_samplers(plots / "samplers.png", choice)
+    write_bytes(plots / "samplers.png", plot_samplers(choice))
 
     figures, tables = report.describe_splits(splits, params=params)
     report.write_tables(folder, splits, tables)
@@ -68,7 +68,7 @@ def describe_zpoints(
         for name in ("normal", "gaussian")
     }
     labels = {"N(0, I)": references["normal"], "fitted Gaussian": references["gaussian"]}
-    sampling.plot_cube(plots / "cube.png", cubes, labels)
+    write_bytes(plots / "cube.png", plot_cube(cubes, labels))
     region.write_cube_faces(
         plots / "cubes.png", pretrained, best_b=cubes["best_b"], seed=params.seed
     )

@@ -1,7 +1,9 @@
-"""Plots of how well samplers match the z-points; each writes one PNG file in stable bytes."""
+"""Plots of energy distances from the z-points: of samplers, and of cubes of random points.
+
+Each function returns a picture as PNG, in stable bytes.
+"""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from celeba_vae.plots.canvas import (
     ORANGE,
     PURPLE,
     PlainLogFormatter,
+    as_png,
     canvas,
 )
 
@@ -26,15 +29,14 @@ _SAMPLER_LOOKS = {
 }
 
 
-def plot_samplers(path: Path, choice: Mapping[str, Any]) -> None:
+def plot_samplers(choice: Mapping[str, Any]) -> bytes:
     """Plot the energy distance over temperature, and the held-out likelihood of the mixtures.
 
     Args:
-        path: the PNG file.
         choice: what `latent.fitting.fit_samplers` returns beside the samplers.
     """
     temperatures = np.array(choice["temperatures"])
-    with canvas(path, width=11, height=5) as figure:
+    with canvas(width=11, height=5) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         for name, found in choice["validation"].items():
             left.plot(temperatures, found["curve"], color=_SAMPLER_LOOKS[name][0])
@@ -82,17 +84,17 @@ def plot_samplers(path: Path, choice: Mapping[str, Any]) -> None:
             ylabel="nats per z-point (more is better)",
         )
         right.legend()
+        return as_png(figure)
 
 
-def plot_cube(path: Path, scan: Mapping[str, Any], references: Mapping[str, float]) -> None:
+def plot_cube(scan: Mapping[str, Any], references: Mapping[str, float]) -> bytes:
     """Plot the energy distance of uniform cubes from the z-points over the cubes' size.
 
     Args:
-        path: the PNG file.
         scan: what `zpoints.region.scan_cubes` returns.
         references: energy distances of other clouds from the z-points, by their labels.
     """
-    with canvas(path) as figure:
+    with canvas() as figure:
         axes = figure.subplots()
         axes.plot(scan["b"], scan["energy_distances"], color=BLUE, label="uniform in [-b, b]")
         axes.plot(
@@ -116,6 +118,7 @@ def plot_cube(path: Path, scan: Mapping[str, Any], references: Mapping[str, floa
         )
         _logarithmic(axes)
         axes.legend()
+        return as_png(figure)
 
 
 def _reference(axes: Axes, value: float, label: str, **look: Any) -> None:
