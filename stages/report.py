@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import yaml
-
 from celeba_vae.params import Params
 from stages.runner import REPORT, run
 
@@ -27,12 +25,11 @@ def report(params: Params) -> None:
 
 
 def _code() -> list[Path]:
-    """Return the files of the source that this stage depends on: what made the run."""
-    pipeline = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
-    places = [Path(dep) for dep in pipeline["stages"]["report"]["deps"]]
-    source = [place for place in places if place.parts[0] in ("src", "stages")]
-    found = [file for place in source for file in (place, *place.rglob("*"))]
-    return [file for file in found if file.is_file() and "__pycache__" not in file.parts]
+    """Return the source files that DVC hashes for this stage: all that makes results."""
+    from dvc.api import DVCFileSystem
+
+    project = DVCFileSystem()
+    return [Path(name) for top in ("stages", "src") for name in project.find(top)]
 
 
 if __name__ == "__main__":

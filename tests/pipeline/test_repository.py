@@ -1,5 +1,6 @@
 """What is committed fits together."""
 
+import ast
 import subprocess
 import sys
 
@@ -22,9 +23,11 @@ def test_committed_default_needs_no_network() -> None:
     assert load_params(ROOT / "params.yaml").download.source == "synthetic"
 
 
-def test_packages_are_empty() -> None:
-    for path in ROOT.glob("src/celeba_vae/*/**/__init__.py"):
-        assert path.stat().st_size == 0, path
+def test_packages_hold_a_docstring_alone() -> None:
+    # DVC and the gate leave them out: no stage shall depend on what they say.
+    for path in [*ROOT.glob("src/celeba_vae/*/**/__init__.py"), ROOT / "stages/__init__.py"]:
+        package = ast.parse(path.read_text())
+        assert len(package.body) == (ast.get_docstring(package) is not None), path
 
 
 def test_no_large_file_and_no_data_in_git() -> None:

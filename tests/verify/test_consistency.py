@@ -14,8 +14,9 @@ from celeba_vae.verify.consistency import (
     check_readme,
     check_requirements,
     find_inconsistencies,
+    imported_code,
 )
-from tests.support import copy_project, run
+from tests.support import ROOT, copy_project, run
 
 Check = Callable[[Path], list[str]]
 
@@ -49,7 +50,7 @@ MODIFIED = "is modified since then; run `dvc repro`, commit dvc.lock and data/me
             "src/celeba_vae/zpoints/region.py",
             "_COLUMNS = 10",
             "_COLUMNS = 9",
-            f"dvc.lock: zpoints: src/celeba_vae/zpoints/region.py {MODIFIED}",
+            f"dvc.lock: zpoints: src/celeba_vae/zpoints {MODIFIED}",
         ),
         (
             "params.yaml",
@@ -77,8 +78,8 @@ MODIFIED = "is modified since then; run `dvc repro`, commit dvc.lock and data/me
         ),
         (  # What DVC itself does not notice.
             "dvc.yaml",
-            "    params:\n    - model\n    - train\n",
-            "    params:\n    - train\n",
+            "params: [model, train, threads]",
+            "params: [train, threads]",
             "dvc.lock: train: parameter model is in dvc.lock only; run `dvc repro`",
         ),
     ],
@@ -118,27 +119,46 @@ def test_a_lock_edited_by_hand_is_found(project: Path) -> None:
         (
             "stages/generate.py",
             "    from celeba_vae",
-            "    from celeba_vae.latent import region  # noqa\n    from celeba_vae",
+            "    from celeba_vae.zpoints import region  # noqa\n    from celeba_vae",
             "dvc.yaml: generate: src/celeba_vae/zpoints/region.py is imported, but not among the "
             "deps",
         ),
         (
             "src/celeba_vae/training/feed.py",
-            "import",
-            "import celeba_vae.report.texts\nimport",
+            "\nimport ",
+            "\nimport celeba_vae.report.texts\nimport ",
             "dvc.yaml: train: src/celeba_vae/report/texts.py is imported, but not among the deps",
         ),
         (
             "dvc.yaml",
             "    - src/celeba_vae/training\n",
-            "    - src/celeba_vae/training/feed.py\n    - src/celeba_vae/report/build.py\n",
-            "dvc.yaml: train: src/celeba_vae/report/build.py is among the deps, but not imported",
+            "    - src/celeba_vae/training/feed.py\n",
+            "dvc.yaml: train: src/celeba_vae/training/fit.py is imported, but not among the deps",
+        ),
+        (
+            "dvc.yaml",
+            "    - src/celeba_vae/training\n",
+            "    - src/celeba_vae/training\n    - src/celeba_vae/report\n",
+            "dvc.yaml: train: src/celeba_vae/report is among the deps, but nothing of it is "
+            "imported",
+        ),
+        (  # The report holds the hashes of what other stages import.
+            "dvc.yaml",
+            "    - src/celeba_vae\n",
+            "    - src/celeba_vae/report\n",
+            "dvc.yaml: report: src/celeba_vae/training/feed.py is imported, but not among the deps",
         ),
         (
             "stages/prepare.py",
             "=params.prepare",
             "=params.prepare or params.train",
             "dvc.yaml: prepare: parameter train is read, but not declared",
+        ),
+        (
+            "dvc.yaml",
+            "params: [prepare]",
+            "params: [prepare, model]",
+            "dvc.yaml: prepare: parameter model is declared, but not read",
         ),
     ],
 )
@@ -147,6 +167,30 @@ def test_deps_that_are_not_what_is_imported_are_found(
 ) -> None:
     plant(project / file, old, new)
     assert expected in check_dependencies(project)
+
+
+def test_what_is_declared_is_what_is_imported() -> None:
+    assert check_dependencies(ROOT) == []
+
+
+def test_every_way_to_import_is_followed(tmp_path: Path) -> None:
+    for name, text in {
+        "stages/a.py": "import celeba_vae.rooms.one\nfrom celeba_vae.params import Params\n",
+        "src/celeba_vae/params.py": "import celeba_vae.rooms.never\n",
+        "src/celeba_vae/rooms/__init__.py": '"""A room."""\n',
+        "src/celeba_vae/rooms/one.py": "from celeba_vae.rooms import name, two\nimport numpy\n",
+        "src/celeba_vae/rooms/two.py": "def late():\n    from celeba_vae.rooms.three import x\n",
+        "src/celeba_vae/rooms/three.py": "if True:\n    from stages import b, a as c\n",
+        "stages/b.py": "import celeba_vae.rooms.one as again\n",
+        "src/celeba_vae/rooms/never.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert imported_code(tmp_path, "stages/a.py") == {
+        "stages/a.py",
+        "stages/b.py",
+        *(f"src/celeba_vae/rooms/{name}.py" for name in ("one", "two", "three")),
+    }
 
 
 @pytest.mark.parametrize(

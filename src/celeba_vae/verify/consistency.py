@@ -117,7 +117,7 @@ def _dvc_status(root: Path, declared: dict[str, Any]) -> Iterator[str]:
                 continue
             for name, state in _flat(entry.values()):
                 # Results that are in no git are not looked at: often they are not there.
-                if not any(Path(name).is_relative_to(out) for out in data):
+                if not _lies_in(name, data):
                     yield f"dvc.lock: {stage}: {name} is {state} since then; {_MEND}"
 
 
@@ -137,17 +137,18 @@ def check_dependencies(root: Path) -> list[str]:
     imported = {stage: imported_code(root, f"stages/{stage}.py") for stage in stages}
     findings = []
     for stage, described in stages.items():
-        declared = declared_code(root, described)
+        rooms = [dep for dep in described["deps"] if dep.startswith(("src/", "stages"))]
         # The report holds the hashes of all code that makes results.
         needed = set().union(*imported.values()) if stage == "report" else imported[stage]
         findings += [
-            f"dvc.yaml: {stage}: {name} is imported, but not among the deps"
-            for name in sorted(needed - declared)
+            f"dvc.yaml: {stage}: {file} is imported, but not among the deps"
+            for file in sorted(needed)
+            if not _lies_in(file, rooms)
         ]
         findings += [
-            f"dvc.yaml: {stage}: {name} is among the deps, but not imported"
-            for name in sorted(declared - needed)
-            if stage != "report"
+            f"dvc.yaml: {stage}: {room} is among the deps, but nothing of it is imported"
+            for room in rooms
+            if not any(_lies_in(file, [room]) for file in needed)
         ]
         read, groups = _parameters_read(root / f"stages/{stage}.py"), {*described["params"]}
         findings += [
@@ -161,62 +162,33 @@ def check_dependencies(root: Path) -> list[str]:
 def imported_code(root: Path, start: str) -> set[str]:
     """Return the project's source files that `start` imports, with it, at any remove.
 
-    Imports within functions count, because stages load libraries late; those within functions of
-    an `__init__.py` do not: they are what a package offers its users, and run only when asked
-    for. params.py is left out, with what it imports for its checks: it makes no values, and what
-    it hands on are DVC's params. So are empty files, which cannot matter.
+    Imports within functions count, because stages load libraries late. `__init__.py` is left out,
+    for packages hold a docstring alone; so is params.py, with what it imports for its checks: it
+    makes no values, and what it hands on are DVC's params.
     """
-    found, unread = {start}, [start]
+    found, unread = set(), [start]
     while unread:
         name = unread.pop()
-        new = set() if name == "src/celeba_vae/params.py" else _imports(root, name) - found
-        found |= new
-        unread += new
-    return {
-        name
-        for name in found
-        if name != "src/celeba_vae/params.py" and (root / name).stat().st_size > 0
-    }
+        if name not in found and name != "src/celeba_vae/params.py":
+            found.add(name)
+            unread += _imports(root, name)
+    return found
 
 
-def declared_code(root: Path, stage: dict[str, Any]) -> set[str]:
-    """Return the source files that are not empty among a stage's deps; folders as their files."""
-    places = [root / dep for dep in stage["deps"] if Path(dep).parts[0] in ("src", "stages")]
-    files = [file for place in places for file in (place, *place.rglob("*.py")) if file.is_file()]
-    return {str(file.relative_to(root)) for file in files if file.stat().st_size > 0}
-
-
-def _imports(root: Path, name: str) -> set[str]:
-    tree = ast.parse((root / name).read_text(encoding="utf-8"))
-    modules: set[str] = set()
-    for node in _statements(tree, inside_functions=not name.endswith("__init__.py")):
+def _imports(root: Path, name: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse((root / name).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
-    files = set()
-    for module in modules:
-        parts = module.split(".")
-        # Importing a.b.c runs a and a.b as well; c may be a name in b.
-        for depth in range(1, len(parts) + 1):
-            for top in ("src", "."):
-                place = Path(top, *parts[:depth])
-                files |= {
-                    str(file)
-                    for file in (place.with_suffix(".py"), place / "__init__.py")
-                    if parts[0] in ("celeba_vae", "stages") and (root / file).is_file()
-                }
-    return files
-
-
-def _statements(node: ast.AST, *, inside_functions: bool) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            # In `from a.b import c`, c may be a module or a name in b.
+            modules = [f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
             continue
-        if isinstance(child, ast.FunctionDef) and not inside_functions:
-            continue
-        yield child
-        yield from _statements(child, inside_functions=inside_functions)
+        for module in modules:
+            for top in ("src", ""):
+                file = Path(top, *module.split(".")).with_suffix(".py")
+                if (root / file).is_file():
+                    yield str(file)
 
 
 def _parameters_read(stage: Path) -> set[str]:
@@ -280,6 +252,10 @@ def check_requirements(root: Path) -> list[str]:
 def _pipeline(root: Path) -> dict[str, Any]:
     stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     return dict(stages)
+
+
+def _lies_in(name: str, places: Iterable[str]) -> bool:
+    return any(Path(name).is_relative_to(place) for place in places)
 
 
 def _paths(entries: Sequence[Any]) -> set[str]:
