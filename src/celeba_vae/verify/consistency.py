@@ -16,6 +16,7 @@ import yaml
 from celeba_vae.params import load_params
 from celeba_vae.runtime.files import write_bytes
 from celeba_vae.verify.commands import call, last_line
+from celeba_vae.verify.pages import check_pages
 from celeba_vae.verify.tiny_params import set_params
 
 # Lines of the README that state figures of the committed run; the fields are keys of
@@ -47,6 +48,7 @@ def find_inconsistencies(root: Path) -> list[str]:
         *check_lock(root),
         *check_dependencies(root),
         *check_readme(root),
+        *check_pages(root),
         *check_params_file(root),
         *check_requirements(root),
     ]

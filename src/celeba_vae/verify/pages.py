@@ -1,0 +1,80 @@
+"""Values on README.md and the pages of docs/, held to the committed JSON files.
+
+A page says in a comment, as Python format strings, how its next lines come out of them:
+
+    <!-- values
+    | reconstructions | {generate[psnr_db_mean]:.1f} dB PSNR |
+    -->
+    | reconstructions | 22.2 dB PSNR |
+
+`generate` is data/metrics/generate.json; what is not of the committed run, such as times, is in
+docs/values/NAME.json. `make values` writes the lines.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from celeba_vae.runtime.files import write_text
+
+
+def check_pages(root: Path) -> list[str]:
+    """Compare the pages' values with the JSON files that they are of."""
+    values, findings = read_values(root), []
+    for page in _pages(root):
+        name, text = page.relative_to(root), page.read_text(encoding="utf-8")
+        try:
+            filled = fill(text, values)
+        except (LookupError, TypeError, ValueError) as error:
+            findings.append(
+                f"{name}: data/metrics and docs/values do not have what it states "
+                f"({type(error).__name__}: {error})"
+            )
+            continue
+        pairs = zip(text.split("\n"), filled.split("\n"), strict=False)
+        findings += [
+            f"{name}, line {row}: must be {new!r}; `make values` writes it"
+            for row, (old, new) in enumerate(pairs, 1)
+            if old != new
+        ]
+    return findings
+
+
+def write_values(root: Path) -> None:
+    """Write into all pages what they state.
+
+    Raises:
+        KeyError: a page states what no file has.
+    """
+    values = read_values(root)
+    for page in _pages(root):
+        write_text(page, fill(page.read_text(encoding="utf-8"), values))
+
+
+def read_values(root: Path) -> dict[str, Any]:
+    """Return the contents of data/metrics/*.json and docs/values/*.json by their names."""
+    files = [*root.glob("data/metrics/*.json"), *root.glob("docs/values/*.json")]
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def fill(text: str, values: Mapping[str, Any]) -> str:
+    """Return a page with the lines below each comment of templates as they must be.
+
+    As many lines as there are templates; one empty line may stand between.
+    """
+    lines = text.split("\n")
+    for start in [row for row, line in enumerate(lines) if line == "<!-- values"]:
+        end = lines.index("-->", start)
+        templates = lines[start + 1 : end]
+        first = end + 1 if lines[end + 1] else end + 2
+        lines[first : first + len(templates)] = [line.format_map(values) for line in templates]
+    return "\n".join(lines)
+
+
+def _pages(root: Path) -> list[Path]:
+    return [root / "README.md", *sorted(root.glob("docs/**/*.md"))]
+
+
+if __name__ == "__main__":
+    write_values(Path())

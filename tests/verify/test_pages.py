@@ -1,0 +1,72 @@
+"""Values on pages: what the templates in their comments give."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from celeba_vae.verify.pages import check_pages, write_values
+from tests.support import ROOT
+
+PAGE = """# Results
+
+<!-- values
+| images | {run[images]:,} |
+| loss | {run[parts][0][loss]:.1f} |
+-->
+| images | 1,000 |
+| loss | 2.5 |
+
+<!-- values
+Measured on {speed[machine]}.
+-->
+
+Measured on two cores.
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name, content in {
+        "data/metrics/run.json": json.dumps({"images": 1000, "parts": [{"loss": 2.46}]}),
+        "docs/values/speed.json": json.dumps({"machine": "two cores"}),
+        "docs/results/speed.md": PAGE,
+        "README.md": "No values.\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    return tmp_path
+
+
+def test_pages_that_say_what_the_files_say_have_no_finding(project: Path) -> None:
+    assert check_pages(project) == []
+    assert check_pages(ROOT) == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results/speed.md"])
+def test_another_value_is_found_and_can_be_written(project: Path, page: str) -> None:
+    (project / page).write_text(PAGE.replace("2.5 |", "2.4 |").replace("on two", "on three"))
+    assert check_pages(project) == [
+        f"{page}, line 8: must be '| loss | 2.5 |'; `make values` writes it",
+        f"{page}, line 14: must be 'Measured on two cores.'; `make values` writes it",
+    ]
+    write_values(project)
+    assert (project / page).read_text() == PAGE
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("run[images]", "run[pictures]", "(KeyError: 'pictures')"),
+        ("run[images]", "ran[images]", "(KeyError: 'ran')"),
+        ("[0]", "[1]", "(IndexError: list index out of range)"),
+        (":,", ":q", "(ValueError: Unknown format code 'q' for object of type 'int')"),
+    ],
+)
+def test_a_value_that_no_file_has_is_found(
+    project: Path, old: str, new: str, expected: str
+) -> None:
+    (project / "README.md").write_text(PAGE.replace(old, new))
+    (finding,) = check_pages(project)
+    assert finding.startswith("README.md: data/metrics and docs/values do not have what it states")
+    assert expected in finding
