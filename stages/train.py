@@ -7,30 +7,38 @@ from stages.runner import METRICS, MODEL, SHARDS, loaded_code, run
 def train(params: Params) -> None:
     """Read data/shards, write data/model and data/metrics/train.json.
 
-    Where several processes train together, each runs this stage, and only process 0 writes.
+    Where several processes train together, each runs this stage, and only the main one writes.
     """
     from celeba_vae.backend import configure_backend
 
     configure_backend(params.train.backend, params.threads)
 
-    from celeba_vae.training.parallel import is_lead, process_group
+    from celeba_vae.machine import note_differences
+    from celeba_vae.model.pretrained import save
+    from celeba_vae.runtime.outs import write_result
+    from celeba_vae.runtime.scratch import scratch_folder
+    from celeba_vae.training.data import open_training_data
+    from celeba_vae.training.parallel import is_main, process_group
 
     with process_group(params.train.backend):
-        from celeba_vae.machine import note_differences
+        # Keras, which this imports, may start JAX: only after the processes have found each other.
         from celeba_vae.training.run import train_model
 
-        if is_lead():
+        if is_main():
             note_differences(params.threads)
-        train_model(
-            SHARDS,
-            MODEL,
-            METRICS / "train.json",
+        data = open_training_data(SHARDS)
+        vae, result = train_model(
+            data,
+            scratch_folder("train"),
             model=params.model,
             train=params.train,
             threads=params.threads,
             run=params.run,
             code=loaded_code(),
         )
+        if is_main():
+            save(vae, params.model, manifest=data.manifest, threads=params.threads, folder=MODEL)
+            write_result(result, MODEL, METRICS / "train.json")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from celeba_vae.params import Params
 from celeba_vae.runtime.files import sha256_of
+from celeba_vae.runtime.outs import write_result
+from celeba_vae.runtime.scratch import scratch_folder
 from celeba_vae.verify.tiny_params import TINY, set_params
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,6 +96,36 @@ def write_shards(folder: Path, splits: Mapping[str, np.ndarray]) -> None:
     manifest = {"image_shape": shape, "crop": 148, "filter": "area", "splits": described}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "images.csv").write_text("\n".join(index) + "\n")
+
+
+def train_into(
+    folder: Path, metrics: Path, shards: Path, params: Params, code: Mapping[str, str]
+) -> None:
+    """Train in this process on shards, and write what the stage `train` writes.
+
+    Args:
+        folder: where the model and its history are written.
+        metrics: the JSON file of metrics.
+        shards: the folder of shards.
+        params: model, train, threads and run.
+        code: the sums of the source files that the fingerprint is made of.
+    """
+    from celeba_vae.model.pretrained import save
+    from celeba_vae.training.data import open_training_data
+    from celeba_vae.training.run import train_model
+
+    data = open_training_data(shards)
+    vae, result = train_model(
+        data,
+        scratch_folder("train"),
+        model=params.model,
+        train=params.train,
+        threads=params.threads,
+        run=params.run,
+        code=code,
+    )
+    save(vae, params.model, manifest=data.manifest, threads=params.threads, folder=folder)
+    write_result(result, folder, metrics)
 
 
 def wait_for_end(process: int, seconds: float = 60) -> None:

@@ -43,14 +43,15 @@ def test_the_linear_algebra_of_another_processor_is_another_machine(tmp_path: Pa
 
 
 def test_each_backend_trains_with_its_own_packages_and_switches() -> None:
-    on_tensorflow, on_jax = (training_machine(2, backend) for backend in ("tensorflow", "jax"))
+    on_tensorflow = training_machine(2, "tensorflow", processes=1)
+    on_jax = training_machine(2, "jax", processes=3)
     assert on_tensorflow["packages"]["tensorflow"] == version("tensorflow")
     assert "jax" not in on_tensorflow["packages"]
     assert on_jax["packages"]["jaxlib"] == version("jaxlib")
     assert "tensorflow" not in on_jax["packages"]
     assert on_tensorflow["switches"]["onednn"]
     assert list(on_jax["switches"]) == ["xla_flags"]
-    assert on_tensorflow["processes"] == on_jax["processes"] == 1
+    assert (on_tensorflow["processes"], on_jax["processes"]) == (1, 3)
 
 
 def test_on_tensorflow_jax_is_not_started(tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ from celeba_vae.generate.run import write_samples
 from celeba_vae.latent.samplers import SAMPLERS_FILE, load_samplers
 from celeba_vae.params import Params
 from celeba_vae.shards.read import open_split
-from celeba_vae.training.run import train_model
 from celeba_vae.zpoints.run import describe_zpoints
-from tests.support import write_shards
+from tests.support import train_into, write_shards
 
 GAUSSIAN = {"loss": "gaussian", "kl_weight": 1.0}
 
@@ -45,16 +44,13 @@ def trained(
     """Train an epoch with an option into `folder`/model and return the metrics."""
     monkeypatch.setenv("CELEBA_VAE_SCRATCH", str(folder / "scratch"))
     model, train = OPTIONS[option]
-    train_model(
-        shards,
-        folder / "model",
-        folder / "train.json",
-        model=tiny.model.model_copy(update=model),
-        train=tiny.train.model_copy(update={"epochs": 1} | train),
-        threads=2,
-        run=tiny.run,
-        code={},
+    params = tiny.model_copy(
+        update={
+            "model": tiny.model.model_copy(update=model),
+            "train": tiny.train.model_copy(update={"epochs": 1} | train),
+        }
     )
+    train_into(folder / "model", folder / "train.json", shards, params, {})
     return dict(json.loads((folder / "train.json").read_text()))
 
 

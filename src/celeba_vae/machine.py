@@ -1,17 +1,16 @@
-"""The machine that computes: what the last bits of a result may depend on."""
+"""The machine that computes: versions, instructions and device, on which last bits may depend."""
 
 import json
 import os
 import platform
 import re
 import sys
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from celeba_vae.runtime.errors import UserError
-from celeba_vae.training.parallel import process_count
+from celeba_vae.runtime.mappings import changes
 
 MACHINE_FILE = Path("data/machine.json")
 
@@ -78,18 +77,19 @@ def describe_machine(threads: int) -> dict[str, Any]:
     }
 
 
-def training_machine(threads: int, backend: str) -> dict[str, Any]:
+def training_machine(threads: int, backend: str, *, processes: int) -> dict[str, Any]:
     """Return what the bits of the weights may depend on: a part of `describe_machine`.
 
     Args:
         threads: the backend's threads within an operation.
         backend: "tensorflow" or "jax", which has switches of its own.
+        processes: how many train together.
     """
     machine = describe_machine(threads)
     machine["packages"] = {name: version(name) for name in _TRAINING_PACKAGES[backend]}
     if backend == "jax":
         machine["switches"] = {"xla_flags": os.environ.get("XLA_FLAGS", "")}
-    machine["processes"] = process_count()
+    machine["processes"] = processes
     # Neither backend uses NumPy's and SciPy's linear algebra.
     for changes_no_bits in ("processor", "cores", "blas"):
         del machine[changes_no_bits]
@@ -102,12 +102,11 @@ def differences(recorded: dict[str, Any], here: dict[str, Any]) -> list[str]:
     The processor's name and the number of cores are left out: they change no bits, the
     processor's features may.
     """
-    first, second = flatten(recorded), flatten(here)
-    return [
-        f"{key}: {_text(first.get(key, 'none'))}, here {_text(second.get(key, 'none'))}"
-        for key in {**first, **second}
-        if key not in ("processor", "cores") and first.get(key) != second.get(key)
-    ]
+    first, second = (
+        {key: value for key, value in machine.items() if key not in ("processor", "cores")}
+        for machine in (recorded, here)
+    )
+    return changes(first, second, label="here")
 
 
 def note_differences(threads: int) -> None:
@@ -122,7 +121,7 @@ def note_differences(threads: int) -> None:
     if differing:
         print(
             f"note: not the kind of machine that made dvc.lock ({'; '.join(differing)}): the "
-            "figures will agree, the bytes of the model may not",
+            "metrics will agree, the bytes of the model may not",
             file=sys.stderr,
         )
 
@@ -131,7 +130,7 @@ def read_machine(path: Path = MACHINE_FILE) -> dict[str, Any]:
     """Return the recorded machine.
 
     Raises:
-        UserError: there is no such file, or it is no JSON object.
+        UserError: there is no such file, or it is not a JSON object.
     """
     try:
         machine = json.loads(path.read_text(encoding="utf-8"))
@@ -144,21 +143,6 @@ def read_machine(path: Path = MACHINE_FILE) -> dict[str, Any]:
     if not isinstance(machine, dict):
         raise UserError(f"{path}: must hold a JSON object")
     return machine
-
-
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return what nested mappings hold by the whole name of each, such as `packages.numpy`."""
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            flat.update(flatten(item, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = item
-    return flat
-
-
-def _text(value: Any) -> str:
-    return " ".join(value) if isinstance(value, list) else str(value)
 
 
 def available_bytes() -> int:

@@ -62,9 +62,9 @@ def train_a_little(
         params.train,
         checkpoint_steps=10**6,
         state=None,
-        keep=lambda state: None,
-        check=lambda: None,
-        watch=lambda row: None,
+        keep_state=lambda state: None,
+        check_images=lambda: None,
+        on_epoch_end=lambda row: None,
     )
     np.save(weights, np.concatenate([np.asarray(weight).ravel() for weight in vae.weights]))
 

@@ -125,7 +125,7 @@ def compare(full: Any, half: Any, folder: Path) -> None:
     """Write weights, images, noise and our losses, for PyTorch to compare itself with."""
     import keras
 
-    from celeba_vae.model.losses import losses
+    from celeba_vae.model.losses import vae_losses
 
     size = full.encoder.input_shape[1]
     images = block_of(COMPARED, size)
@@ -136,7 +136,7 @@ def compare(full: Any, half: Any, folder: Path) -> None:
     for name, vae in (("float32", full), ("bfloat16", half)):
         # No variable changes: batch norm's moving averages stay as they are.
         with keras.StatelessScope():
-            terms = losses(
+            terms = vae_losses(
                 vae, images, noise, loss="bernoulli", sigma=None, kl_weight=np.float32(15.0),
                 free_bits=0.0, training=True,
             )  # fmt: skip

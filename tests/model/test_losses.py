@@ -17,8 +17,8 @@ from celeba_vae.model.losses import (
     floored_kl,
     gaussian_loss,
     kl_divergence,
-    losses,
     optimal_variance,
+    vae_losses,
 )
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams
@@ -143,7 +143,7 @@ def batch_losses(
     vae: VAE, images: np.ndarray, noise: np.ndarray, loss: str, sigma: Any, **changes: Any
 ) -> dict[str, np.ndarray]:
     options = {"kl_weight": 3.0, "free_bits": 0.0, "training": False} | changes
-    terms = losses(vae, images, noise, loss=loss, sigma=sigma, **options)
+    terms = vae_losses(vae, images, noise, loss=loss, sigma=sigma, **options)
     return {name: np.asarray(value) for name, value in terms.items()}
 
 
@@ -236,7 +236,7 @@ def test_gradients_agree_with_finite_differences(
 
         @tf.function
         def value() -> tf.Tensor:
-            return losses(
+            return vae_losses(
                 vae,
                 random_images[:4],
                 noise,

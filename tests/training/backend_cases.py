@@ -82,9 +82,9 @@ def fit_case(
         train,
         checkpoint_steps=checkpoint_steps,
         state=state,
-        keep=states.append,
-        check=lambda: None,
-        watch=lambda row: None,
+        keep_state=states.append,
+        check_images=lambda: None,
+        on_epoch_end=lambda row: None,
     )
     weights = np.concatenate([np.asarray(weight).ravel() for weight in vae.weights])
     return {

@@ -29,7 +29,8 @@ vae = VAE(params.model, size=96, seed=1)
 nothing = lambda *_: None
 fit(
     vae, split, split, params.train,
-    checkpoint_steps=1000, state=None, keep=nothing, check=nothing, watch=nothing,
+    checkpoint_steps=1000, state=None, keep_state=nothing, check_images=nothing,
+    on_epoch_end=nothing,
 )
 digest = hashlib.sha256()
 for weight in vae.weights:

@@ -7,7 +7,7 @@ from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams, Params, TrainParams
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.shards.read import Split
-from celeba_vae.training.fit import HISTORY_COLUMNS, Fitted, fit, runs_of_epoch
+from celeba_vae.training.fit import HISTORY_COLUMNS, FitResult, fit, runs_of_epoch
 from celeba_vae.training.state import State
 
 Make = Callable[..., ModelParams]
@@ -46,7 +46,7 @@ def fitted(
     state: State | None = None,
     checkpoint_steps: int = 1000,
     kept: Kept | None = None,
-) -> tuple[VAE, Fitted]:
+) -> tuple[VAE, FitResult]:
     kept = kept or Kept()
     vae = VAE(
         model,
@@ -62,9 +62,9 @@ def fitted(
         train,
         checkpoint_steps=checkpoint_steps,
         state=state,
-        keep=kept.states.append,
-        check=lambda: None,
-        watch=kept.rows.append,
+        keep_state=kept.states.append,
+        check_images=lambda: None,
+        on_epoch_end=kept.rows.append,
     )
 
 

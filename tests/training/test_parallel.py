@@ -16,8 +16,8 @@ import pytest
 
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.training.parallel import (
-    from_lead,
-    is_lead,
+    from_main,
+    is_main,
     largest,
     process_count,
     process_group,
@@ -178,13 +178,13 @@ def test_started_by_slurm_with_two_devices_each(random_images: np.ndarray, tmp_p
     [
         ("tensorflow", {COUNT: "2"}, f"but 2 were started together ({COUNT})"),
         ("tensorflow", {"SLURM_STEP_NUM_TASKS": "3"}, "but 3 were started together (SLURM_STEP"),
-        ("jax", {COUNT: "two"}, f"{COUNT} = 'two' is no number from 1"),
-        ("jax", {INDEX: "0"}, f"{COUNT} = '' is no number from 1"),
-        ("jax", {COUNT: "2"}, f"{INDEX} = '' is no number from 0"),
+        ("jax", {COUNT: "two"}, f"{COUNT} = 'two' is not a number from 1"),
+        ("jax", {INDEX: "0"}, f"{COUNT} = '' is not a number from 1"),
+        ("jax", {COUNT: "2"}, f"{INDEX} = '' is not a number from 0"),
         ("jax", {COUNT: "2", INDEX: "2"}, f"{INDEX} = 2 must be below {COUNT} = 2"),
-        ("jax", {COUNT: "2", INDEX: "1"}, f"{ADDRESS} = '' is no address"),
-        ("jax", {COUNT: "2", INDEX: "1", ADDRESS: "host"}, f"{ADDRESS} = 'host' is no address"),
-        ("jax", {COUNT: "2", INDEX: "1", ADDRESS: "host:0"}, "is no address: give host:port"),
+        ("jax", {COUNT: "2", INDEX: "1"}, f"{ADDRESS} = '' is not an address"),
+        ("jax", {COUNT: "2", INDEX: "1", ADDRESS: "host"}, f"{ADDRESS} = 'host' is not an address"),
+        ("jax", {COUNT: "2", INDEX: "1", ADDRESS: "host:0"}, "is not an address: give host:port"),
     ],
 )
 def test_variables_that_make_no_sense(
@@ -210,9 +210,9 @@ def test_one_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(COUNT, "1")
     with process_group("tensorflow"):
         assert process_count() == 1
-        assert is_lead()
+        assert is_main()
         assert largest(3) == 3
-        assert from_lead(b"state") == b"state"
+        assert from_main(b"state") == b"state"
 
 
 @pytest.fixture(scope="module")

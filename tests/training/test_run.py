@@ -9,8 +9,7 @@ import pytest
 from celeba_vae.params import Params
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.training.fit import HISTORY_COLUMNS
-from celeba_vae.training.run import train_model
-from tests.support import write_shards
+from tests.support import train_into, write_shards
 
 CODE = {"src/celeba_vae/model/vae.py": "0"}
 
@@ -31,17 +30,10 @@ class Place:
         """Train into the folder `name` with changes of train and return it."""
         few = {"epochs": 2, "batch_size": 16}
         train = self.params.train.model_validate(self.params.train.model_dump() | few | changes)
-        train_model(
-            self.folder / "shards",
-            self.folder / name,
-            self.folder / f"{name}.json",
-            model=self.params.model,
-            train=train,
-            threads=2,
-            run=self.params.run,
-            code=code,
-        )
-        return self.folder / name
+        params = self.params.model_copy(update={"train": train})
+        folder = self.folder / name
+        train_into(folder, self.folder / f"{name}.json", self.folder / "shards", params, code)
+        return folder
 
     def bytes_of(self, name: str) -> list[bytes]:
         """All that a training wrote."""

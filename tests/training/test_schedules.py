@@ -101,5 +101,20 @@ def test_a_fit_ends_early_when_validation_stays_worse(
     assert ends_early(losses, patience) is ends
 
 
+# Few different values, so that equal ones come often.
+@given(losses=st.lists(st.sampled_from([1.0, 2.0, 3.0]), max_size=8), patience=st.integers(1, 4))
+def test_it_ends_where_the_callback_of_keras_ends_it(losses: list[float], patience: int) -> None:
+    callback = keras.callbacks.EarlyStopping("val_loss", patience=patience, mode="min")
+    model = keras.Model()
+    model.stop_training = False
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch, value in enumerate(losses, start=1):
+        callback.on_epoch_end(epoch - 1, {"val_loss": value})
+        assert ends_early(losses[:epoch], patience) is model.stop_training
+        if model.stop_training:
+            break
+
+
 def test_the_best_epoch_is_the_first_of_the_smallest() -> None:
     assert best_epoch([3.0, 1.0, 2.0, 1.0]) == 2

@@ -13,8 +13,7 @@ import numpy as np
 from keras import ops
 
 from celeba_vae.params import ModelParams
-
-Tensor = Any
+from celeba_vae.runtime.arrays import Tensor
 
 # The slope of the author's LeakyReLU(): Keras' default.
 LEAKY_SLOPE = 0.3

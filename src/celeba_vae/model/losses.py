@@ -1,13 +1,13 @@
 """What training minimises, in nats per image: the reconstruction loss and the KL loss."""
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 from keras import ops
 
 from celeba_vae.model.vae import VAE
+from celeba_vae.runtime.arrays import Tensor
 
-Tensor = Any
 Sigma = float | Literal["learned", "optimal"] | None
 
 # The variance of rounding to 8 bits, in pixels of [0, 1]. No Decoder comes closer to a stored
@@ -15,7 +15,7 @@ Sigma = float | Literal["learned", "optimal"] | None
 SMALLEST_VARIANCE = 1 / (12 * 255**2)
 
 
-def losses(
+def vae_losses(
     vae: VAE,
     images: Tensor,
     noise: Tensor,

@@ -1,4 +1,4 @@
-"""A trained model in people's hands: images in, z-points out, and back."""
+"""Save and load a trained model: from images to z-points, and back."""
 
 import math
 import sys
@@ -58,7 +58,7 @@ class Pretrained:
     @property
     def variational(self) -> bool:
         """Whether the model has log_var and noise; the plain autoencoder has neither."""
-        return self.vae.noise_factor is not None
+        return bool(self.vae.variational)
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return mu and log_var of images.
@@ -82,10 +82,10 @@ class Pretrained:
         log_var = np.empty_like(mu) if self.variational else None
         for batch in _batches(len(images)):
             pixels = images[batch].astype(np.float32) / 255.0
-            centre, spread = self.vae.encode(pixels, training=False)
-            mu[batch] = np.asarray(centre)
+            encoded = self.vae.encode(pixels, training=False)
+            mu[batch] = np.asarray(encoded[0])
             if log_var is not None:
-                log_var[batch] = np.asarray(spread)
+                log_var[batch] = np.asarray(encoded[1])
         return mu, log_var
 
     def sample(self, mu: np.ndarray, log_var: np.ndarray | None, noise: np.ndarray) -> np.ndarray:
@@ -231,7 +231,9 @@ def load(folder: str | Path = "data/model") -> Pretrained:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        raise UserError(f"{path}: is no description of a model: {first_problem(error)}") from None
+        raise UserError(
+            f"{path}: is not a description of a model: {first_problem(error)}"
+        ) from None
     if "tensorflow" not in sys.modules:
         configure_tensorflow(described.threads)
 

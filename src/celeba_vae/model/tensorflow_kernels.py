@@ -1,10 +1,8 @@
 """Kernels of TensorFlow that Keras has no name for."""
 
-from typing import Any
-
 import tensorflow as tf
 
-Tensor = Any
+from celeba_vae.runtime.arrays import Tensor
 
 
 def batch_normalized(

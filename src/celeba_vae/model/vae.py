@@ -10,8 +10,7 @@ from celeba_vae.model.decoder import build_decoder
 from celeba_vae.model.encoder import build_encoder
 from celeba_vae.model.layers import computing_in
 from celeba_vae.params import ModelParams
-
-Tensor = Any
+from celeba_vae.runtime.arrays import Tensor
 
 # Where `learned` sigma starts: near the deviation of pixels from the mean face. Adam moves its
 # logarithm by about one learning rate a step, so from 1 a short run would never arrive.
@@ -30,6 +29,7 @@ class VAE(keras.Model):
     Attributes:
         encoder: from images to mu and log_var, or to mu alone.
         decoder: from z-points to logits.
+        variational: whether it is a VAE; the plain autoencoder has neither log_var nor noise.
         noise_factor: factor on the noise in z, a weight that no training changes; None in the
             plain autoencoder. As a weight it can be set in a compiled model, and is saved.
         log_sigma: the logarithm of the learned deviation of the pixels, a trained weight; or None.
@@ -49,9 +49,10 @@ class VAE(keras.Model):
             # Two seeds, or Encoder and Decoder would draw from the same stream.
             self.encoder = build_encoder(params, size=size, seed=2 * seed)
             self.decoder = build_decoder(params, size=size, seed=2 * seed + 1)
+        self.variational = params.variational
         self.noise_factor: Any = (
             self.add_weight(name="noise_factor", shape=(), initializer="ones", trainable=False)
-            if params.variational
+            if self.variational
             else None
         )
         first = keras.initializers.Constant(math.log(FIRST_SIGMA))
@@ -80,8 +81,8 @@ class VAE(keras.Model):
         return logits, mu, log_var
 
     def encode(self, images: Tensor, training: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Return mu and log_var of images, (n, z_dim) each; None for the log_var it has not."""
-        if self.noise_factor is None:
+        """Return mu and log_var of images, (n, z_dim) each; of a plain autoencoder mu and None."""
+        if not self.variational:
             return self._exact(self.encoder(images, training=training)), None
         mu, log_var = self.encoder(images, training=training)
         return self._exact(mu), self._exact(log_var)
@@ -91,7 +92,7 @@ class VAE(keras.Model):
         return self._exact(self.decoder(z, training=training))
 
     def sample(self, mu: Tensor, log_var: Tensor | None, noise: Tensor) -> Tensor:
-        """Return z-points (n, z_dim), see `sample_z`; of the plain autoencoder mu itself."""
+        """Return z-points (n, z_dim), see `sample_z`; of a plain autoencoder mu itself."""
         if log_var is None:
             return mu
         return sample_z(mu, log_var, noise, self.noise_factor)

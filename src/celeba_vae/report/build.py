@@ -19,11 +19,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from celeba_vae.machine import flatten, read_machine
+from celeba_vae.machine import read_machine
 from celeba_vae.plots.curves import plot_kl_by_epoch, plot_losses
 from celeba_vae.report import texts
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import sha256_of, write_text
+from celeba_vae.runtime.mappings import flatten
 
 _TEMPLATE = "page.html.jinja"
 # The same for every run; README.md says how it was made.

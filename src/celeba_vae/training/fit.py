@@ -1,4 +1,4 @@
-"""The fit: epochs of steps, validation and history; it can stop and go on at any step."""
+"""The training loop: epochs of steps, validation, history; it can stop and go on at any step."""
 
 import math
 import sys
@@ -16,7 +16,7 @@ from celeba_vae.runtime.errors import UserError
 from celeba_vae.shards.read import Split
 from celeba_vae.training import feed
 from celeba_vae.training.interruption import StopRequest, stop_on_request
-from celeba_vae.training.parallel import is_lead, lead_bar
+from celeba_vae.training.parallel import is_main, main_bar
 from celeba_vae.training.schedules import best_epoch, ends_early, kl_weight_at, make_optimizer
 from celeba_vae.training.state import State
 from celeba_vae.training.steps import TERMS, Batch, Step
@@ -62,7 +62,7 @@ class _Means:
 
 @dataclass
 class _Progress:
-    """Where the fit stands, apart from the variables of model and optimizer."""
+    """How far the fit is, apart from the variables of model and optimizer."""
 
     epoch: int = 1
     step: int = 0
@@ -73,8 +73,8 @@ class _Progress:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """What a fit leaves beside the weights.
+class FitResult:
+    """History and chosen epoch of a fit; the weights are in the model.
 
     Attributes:
         history: one row an epoch: HISTORY_COLUMNS. Losses are means over the images in nats per
@@ -101,10 +101,10 @@ def fit(
     *,
     checkpoint_steps: int,
     state: State | None,
-    keep: Callable[[State], None],
-    check: Callable[[], None],
-    watch: Callable[[Mapping[str, float]], None],
-) -> Fitted:
+    keep_state: Callable[[State], None],
+    check_images: Callable[[], None],
+    on_epoch_end: Callable[[Mapping[str, float]], None],
+) -> FitResult:
     """Train `vae` in place.
 
     Whether it starts afresh or goes on from any state of the same fit, on the same machine the
@@ -116,44 +116,42 @@ def fit(
         train: the training images.
         validation: the validation images.
         params: the training parameters.
-        checkpoint_steps: after how many steps `keep` is called, beside after every epoch.
+        checkpoint_steps: after how many steps `keep_state` is called, beside after every epoch.
         state: where to go on; None starts afresh.
-        keep: is given the state, to keep it.
-        check: is called before images are read, and raises if they are not those of before:
-            reading a file that was cut short would kill the process.
-        watch: is called with each row of the history, while the model has the weights that were
-            validated.
+        keep_state: writes a state, to go on from it later.
+        check_images: is called before images are read, and raises if they are not those of before.
+        on_epoch_end: is called with each row of the history, while the model has the weights that
+            were validated.
 
     Returns:
         The history; the model then has the weights that `params.select` names.
 
     Raises:
         UserError: a loss or a gradient that is not finite; says at which step, and what to try.
-        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM came; the state was given to `keep`.
+        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM came; `keep_state` was called.
     """
-    lead = is_lead()
     batches = feed.batch_count(len(train), params.batch_size)
     optimizer = make_optimizer(params, steps_per_epoch=batches)
     optimizer.build(vae.trainable_variables)
     progress = _Progress() if state is None else _restore(state, vae, optimizer)
-    steps = compile_steps(vae, optimizer, params, train, check)
+    steps = compile_steps(vae, optimizer, params, train, check_images)
     z_dim = vae.decoder.input_shape[-1]
 
-    def keep_state() -> None:
-        keep(_snapshot(progress, vae, optimizer))
+    def keep() -> None:
+        keep_state(_snapshot(progress, vae, optimizer))
 
     def stop_if_asked(request: StopRequest) -> None:
         if not request.asked():
             return
-        keep_state()
-        if lead:
+        keep()
+        if is_main():
             place = f"epoch {progress.epoch}, step {progress.step}"
             print(f"saved at {place}; the same command goes on from there", file=sys.stderr)
         request.obey()
 
     done = (progress.epoch - 1) * batches + progress.step
     with (
-        lead_bar(params.epochs * batches, label="train", unit="steps", done=done) as bar,
+        main_bar(params.epochs * batches, label="train", unit="steps", done=done) as bar,
         stop_on_request() as request,
     ):
         while not _is_done(progress, params):
@@ -178,29 +176,29 @@ def fit(
                 bar.update(len(run))
                 stop_if_asked(request)
                 if (before + run.stop) % checkpoint_steps == 0 and progress.step < batches:
-                    keep_state()
+                    keep()
             trained = None if params.ema is None else _take_average(vae, optimizer)
-            validated = _validate(vae, steps.validate, validation, params, request, check)
+            validated = _validate(vae, steps.validate, validation, params, request, check_images)
             if not request.asked():
                 rates = {
                     "learning_rate": float(optimizer.learning_rate),
                     "kl_weight": kl_weight_at(epoch * batches - 1, params, steps_per_epoch=batches),
                 }
                 _end_epoch(progress, rates, validated, vae, params)
-                if lead:
+                if is_main():
                     bar.write(_epoch_line(progress.history[-1], params.epochs))
-                watch(progress.history[-1])
+                on_epoch_end(progress.history[-1])
             if trained is not None:
                 _assign(vae.trainable_variables, trained)
             stop_if_asked(request)
-            keep_state()
+            keep()
     if params.ema is not None:
         _take_average(vae, optimizer)
     chosen = len(progress.history)
     if params.select == "best":
         _assign(vae.weights, progress.best)
         chosen = best_epoch(_val_losses(progress))
-    return Fitted(progress.history, progress.kl_per_dimension, chosen)
+    return FitResult(progress.history, progress.kl_per_dimension, chosen)
 
 
 def batches_of_epoch(
@@ -280,17 +278,17 @@ def _validate(
     validation: Split,
     params: TrainParams,
     request: StopRequest,
-    check: Callable[[], None],
+    check_images: Callable[[], None],
 ) -> tuple[dict[str, float], np.ndarray]:
     """Return the validation's part of the history's row and the KL of each dimension.
 
-    The plain autoencoder has none of these. When the process is asked to stop, it breaks off, and
-    what it returns is worth nothing.
+    The plain autoencoder has no KL: none of these. When the process is asked to stop, it breaks
+    off, and what it returns is not used.
     """
     means = _Means()
     z_dim = vae.decoder.input_shape[-1]
     mu, squares = np.zeros((2, z_dim))
-    kl = np.zeros(0 if vae.noise_factor is None else z_dim)
+    kl = np.zeros(z_dim if vae.variational else 0)
     order = np.arange(len(validation))
     kl_weight = np.float32(params.kl_weight)
     for index in range(feed.batch_count(len(validation), params.batch_size)):
@@ -298,7 +296,7 @@ def _validate(
             break
         rows = feed.batch_rows(order, batch_size=params.batch_size, index=index)
         noise = feed.validation_noise((len(rows), z_dim), seed=params.seed, index=index)
-        check()
+        check_images()
         found = validate(validation.take(rows), noise, kl_weight)
         means.add({term: float(found[term]) for term in TERMS}, len(rows))
         if "kl_per_dimension" in found:

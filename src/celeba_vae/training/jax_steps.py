@@ -20,7 +20,7 @@ from celeba_vae.model.vae import VAE
 from celeba_vae.params import TrainParams
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.shards.read import Split
-from celeba_vae.training.parallel import largest, lead_bar
+from celeba_vae.training.parallel import largest, main_bar
 from celeba_vae.training.steps import (
     TERMS,
     Batch,
@@ -45,7 +45,7 @@ _FOUND = (*TERMS, "gradient_norm")
 
 
 def compile_steps(
-    vae: VAE, optimizer: Any, params: TrainParams, images: Split, check: Callable[[], None]
+    vae: VAE, optimizer: Any, params: TrainParams, images: Split, check_images: Callable[[], None]
 ) -> Steps:
     """Return the steps that train on `images` and that validate.
 
@@ -57,8 +57,8 @@ def compile_steps(
         optimizer: Keras' optimizer, built for the model's trainable variables.
         params: the training parameters.
         images: the training images; they are copied to the device where they fit.
-        check: called before images are read, and before each run; raises if they are not those
-            of before.
+        check_images: called before images are read, and before each run; raises if they are
+            not those of before.
 
     Raises:
         UserError: there are several devices, and they cannot share a batch evenly.
@@ -68,7 +68,7 @@ def compile_steps(
     # What a program returns lies on each device, whole.
     outputs = {} if mesh is None else {"out_shardings": NamedSharding(mesh, PartitionSpec())}
     step = training_step(vae, optimizer, params, _gradient_of(vae, mesh), jax.lax.fori_loop)
-    resident = _on_all(to_device(images, check), mesh) if fit_on_device(images) else None
+    resident = _on_all(to_device(images, check_images), mesh) if fit_on_device(images) else None
     # Without the images on the device each step is given its own.
     longest = 1 if resident is None else max(1, RUN_IMAGES // params.batch_size)
 
@@ -98,7 +98,7 @@ def compile_steps(
         return done
 
     def prepare(batches: list[Batch]) -> tuple[Any, ...]:
-        check()
+        check_images()
         rows = np.stack([batch.rows for batch in batches])
         pixels = resident
         if pixels is None:
@@ -107,8 +107,8 @@ def compile_steps(
         noise = _padded(np.stack([batch.noise for batch in batches]), longest)
         return (
             pixels,
-            _spread(_padded(rows.astype(np.int32), longest), mesh, axis=1),
-            _spread(noise, mesh, axis=1),
+            _sharded(_padded(rows.astype(np.int32), longest), mesh, axis=1),
+            _sharded(noise, mesh, axis=1),
             _padded(np.stack([batch.kl_weight for batch in batches]), longest),
             np.int32(len(batches)),
         )
@@ -142,8 +142,8 @@ def compile_steps(
 
     def validate(images: np.ndarray, noise: np.ndarray, kl_weight: np.float32) -> Terms:
         values = [_on_all(weight.value, mesh) for weight in vae.weights]
-        spread = _spread(images, mesh, axis=0), _spread(noise, mesh, axis=0)
-        found: Terms = jax.device_get(validate_with(values, *spread, kl_weight))
+        batch = _sharded(images, mesh, axis=0), _sharded(noise, mesh, axis=0)
+        found: Terms = jax.device_get(validate_with(values, *batch, kl_weight))
         return found
 
     return Steps(longest=longest, train=train, validate=validate)
@@ -160,7 +160,7 @@ def fit_on_device(images: Split) -> bool:
     return not largest(not fit)
 
 
-def to_device(images: Split, check: Callable[[], None]) -> jax.Array:
+def to_device(images: Split, check_images: Callable[[], None]) -> jax.Array:
     """Copy the images to the device, shard by shard, so that they are there only once.
 
     Returns:
@@ -172,9 +172,9 @@ def to_device(images: Split, check: Callable[[], None]) -> jax.Array:
         return jax.lax.dynamic_update_slice(held, shard, (start, 0, 0, 0))
 
     held = jnp.zeros((len(images), *images.image_shape), jnp.uint8)
-    with lead_bar(len(images), label="to the device", unit="images") as bar:
+    with main_bar(len(images), label="to the device", unit="images") as bar:
         for shard, start in zip(images.shards, images.starts[:-1], strict=True):
-            check()
+            check_images()
             held = put(held, shard, np.int32(start))
             bar.update(len(shard))
     return held
@@ -201,8 +201,8 @@ def _by_rows(mesh: Mesh, shape: tuple[int, ...], axis: int) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, _ROWS) if even else PartitionSpec())
 
 
-def _spread(array: np.ndarray, mesh: Mesh | None, *, axis: int) -> Any:
-    """Return an array that each process has as a whole, with its rows spread over the devices."""
+def _sharded(array: np.ndarray, mesh: Mesh | None, *, axis: int) -> Any:
+    """Return an array that each process has as a whole, with its rows cut over the devices."""
     if mesh is None:
         return array
     sharding = _by_rows(mesh, array.shape, axis)

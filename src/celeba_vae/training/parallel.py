@@ -2,9 +2,9 @@
 
 They are started by the conventions of the engines. By hand these are Keras' variables
 
-    KERAS_DISTRIBUTION_JOB_ADDRESSES    host:port of process 0 (of a list, the first counts)
+    KERAS_DISTRIBUTION_JOB_ADDRESSES    host:port of the main process (of a list, the first counts)
     KERAS_DISTRIBUTION_NUM_PROCESSES    how many there are
-    KERAS_DISTRIBUTION_PROCESS_ID       which this one is, from 0
+    KERAS_DISTRIBUTION_PROCESS_ID       which this one is; 0 is the main process
 
 and under Slurm's `srun` or Open MPI's `mpirun` JAX itself finds all three. Where none of them says
 that there is more than one process, nothing here does anything, and JAX is not imported.
@@ -78,14 +78,14 @@ def process_count() -> int:
     return int(sys.modules["jax"].process_count()) if _joined() else 1
 
 
-def is_lead() -> bool:
-    """Return whether this is process 0, the only one that writes and says how it goes."""
+def is_main() -> bool:
+    """Return whether this is the main process, 0: the only one that writes and reports progress."""
     return not _joined() or sys.modules["jax"].process_index() == 0
 
 
-def lead_bar(total: int, *, label: str, unit: str, done: int = 0) -> "tqdm[Any]":
-    """Return a `progress_bar` where this is process 0, else one that prints nothing."""
-    if is_lead():
+def main_bar(total: int, *, label: str, unit: str, done: int = 0) -> "tqdm[Any]":
+    """Return a `progress_bar` in the main process, in others one that prints nothing."""
+    if is_main():
         return progress_bar(total, label=label, unit=unit, done=done)
     return tqdm(total=total, disable=True)
 
@@ -99,22 +99,22 @@ def largest(value: int) -> int:
     return int(process_allgather(np.int32(value)).max())
 
 
-def from_lead(data: bytes) -> bytes:
-    """Return the bytes that process 0 calls this with; each process must call it."""
+def from_main(data: bytes) -> bytes:
+    """Return the bytes that the main process calls this with; each process must call it."""
     if not _joined():
         return data
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
-    length = largest(len(data) if is_lead() else 0)
+    length = largest(len(data) if is_main() else 0)
     own = np.zeros(length, np.uint8)
-    if is_lead():
+    if is_main():
         own[:] = np.frombuffer(data, np.uint8)
     received: bytes = np.asarray(broadcast_one_to_all(own)).tobytes()
     return received
 
 
 def leave_together() -> None:
-    """Wait until each process has come here, then part; what each does next is its own affair."""
+    """Wait until each process has come here, then leave the group."""
     if not _joined():
         return
     # Not shutdown's own barrier alone: when a process is gone it ends the others without a word.
@@ -159,7 +159,7 @@ def _given(count: int) -> dict[str, Any]:
     index = _number(_INDEX, lowest=0)
     if index >= count:
         raise UserError(f"{_INDEX} = {index} must be below {_COUNT} = {count}")
-    address = _address(is_lead=index == 0)
+    address = _address(is_main=index == 0)
     print(
         f"Process {index} of {count} waits for the others, up to five minutes; process 0 is at "
         f"{address}",
@@ -178,21 +178,21 @@ def _number(name: str, *, lowest: int) -> int:
     text = os.environ.get(name, "")
     if not text.isdecimal() or int(text) < lowest:
         raise UserError(
-            f"{name} = {text!r} is no number from {lowest}; to train in several processes give "
+            f"{name} = {text!r} is not a number from {lowest}; to train in several processes give "
             f"{_ADDRESS}, {_COUNT} and {_INDEX}, for one process none of them"
         )
     return int(text)
 
 
-def _address(*, is_lead: bool) -> str:
+def _address(*, is_main: bool) -> str:
     address = os.environ.get(_ADDRESS, "").partition(",")[0]
     host, colon, port = address.rpartition(":")
     if not (host and colon and port.isdecimal() and 1 <= int(port) <= 65535):
         raise UserError(
-            f"{_ADDRESS} = {address!r} is no address: give host:port of process 0, such as "
+            f"{_ADDRESS} = {address!r} is not an address: give host:port of process 0, such as "
             "192.0.2.1:8476, with a free port"
         )
-    if is_lead:
+    if is_main:
         # JAX crashes without a word when the port is taken.
         with socket.socket(socket.AF_INET6) as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -22,9 +22,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from celeba_vae.machine import flatten
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import atomic_path, check_room, sha256_of, write_text
+from celeba_vae.runtime.mappings import changes
 
 IDENTITY_FILE = "identity.json"
 _LOCK_FILE = "lock"
@@ -165,16 +165,6 @@ def differing(root: Path, identity: Mapping[str, Any]) -> list[str]:
     except (OSError, ValueError):
         return []
     return changes(before, identity, label="now")
-
-
-def changes(first: Mapping[str, Any], second: Mapping[str, Any], *, label: str) -> list[str]:
-    """Return `key: first, LABEL second value` for each value in which two fits differ."""
-    one, other = flatten(first), flatten(second)
-    return [
-        f"{key}: {one.get(key, 'none')}, {label} {other.get(key, 'none')}"
-        for key in {**one, **other}
-        if one.get(key) != other.get(key)
-    ]
 
 
 def make_room(root: Path, *, keep: Path, limit: int) -> None:

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from celeba_vae.model.losses import losses
+from celeba_vae.model.losses import vae_losses
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import TrainParams
+from celeba_vae.runtime.arrays import Tensor
 
 TERMS = ("loss", "reconstruction", "kl", "kl_weighted")
 
-Tensor = Any
 Terms = dict[str, Tensor]
 # images uint8 (n, size, size, 3), noise float32 (n, z_dim), KL weight -> tensors by name.
 Step = Callable[[Tensor, Tensor, Tensor], Terms]
@@ -137,8 +137,8 @@ def batch_losses(
     *,
     training: bool,
 ) -> Terms:
-    """Return `losses.losses` of a batch with the parameters' loss, sigma and free_bits."""
-    return losses(
+    """Return `vae_losses` of a batch with the parameters' loss, sigma and free_bits."""
+    return vae_losses(
         vae,
         images,
         noise,

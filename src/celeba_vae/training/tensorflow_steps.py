@@ -21,7 +21,7 @@ from celeba_vae.training.steps import (
 
 
 def compile_steps(
-    vae: VAE, optimizer: Any, params: TrainParams, images: Split, check: Callable[[], None]
+    vae: VAE, optimizer: Any, params: TrainParams, images: Split, check_images: Callable[[], None]
 ) -> Steps:
     """Return the steps that train on `images` and that validate.
 
@@ -30,7 +30,7 @@ def compile_steps(
         optimizer: Keras' optimizer, built for the model's trainable variables.
         params: the training parameters.
         images: the training images.
-        check: called before images are read; raises if they are not those of before.
+        check_images: called before images are read; raises if they are not those of before.
     """
     # One graph for whole and short batches, and for any KL weight. The loop over micro-batches
     # must know their number: with it there is a graph for each size of a batch.
@@ -49,7 +49,7 @@ def compile_steps(
         return batch_losses(vae, params, images, noise, kl_weight, training=False)
 
     def train_on(batch: Batch) -> dict[str, float]:
-        check()
+        check_images()
         found = train_step(images.take(batch.rows), batch.noise, batch.kl_weight)
         return {name: float(value) for name, value in found.items()}
 

@@ -1,4 +1,4 @@
-"""What people look at while a model trains: faces after every epoch, and TensorBoard."""
+"""Progress to look at while a model trains: a grid of faces after every epoch, TensorBoard."""
 
 import importlib.util
 from collections.abc import Callable, Mapping
@@ -17,10 +17,10 @@ from celeba_vae.training import feed
 ROWS, COLUMNS = 4, 8
 TENSORBOARD_FOLDER = "tensorboard"
 
-Watch = Callable[[Mapping[str, float]], None]
+OnEpochEnd = Callable[[Mapping[str, float]], None]
 
 
-def watch_in(folder: Path, vae: VAE, *, seed: int, tensorboard: bool) -> Watch:
+def watch_in(folder: Path, vae: VAE, *, seed: int, tensorboard: bool) -> OnEpochEnd:
     """Return a function to call with the row of the history after every epoch.
 
     It writes `epoch-EPOCH.png` to the folder, a grid of faces from the same random z-points, and
@@ -34,7 +34,7 @@ def watch_in(folder: Path, vae: VAE, *, seed: int, tensorboard: bool) -> Watch:
     z = feed.validation_noise((ROWS * COLUMNS, z_dim), seed=seed, index=0)
     writer = _tensorboard_writer(folder / TENSORBOARD_FOLDER) if tensorboard else None
 
-    def watch(row: Mapping[str, float]) -> None:
+    def show(row: Mapping[str, float]) -> None:
         epoch = int(row["epoch"])
         pixels = keras.ops.convert_to_numpy(keras.ops.sigmoid(vae.decode(z)))
         faces = np.rint(255.0 * pixels).astype(np.uint8)
@@ -51,7 +51,7 @@ def watch_in(folder: Path, vae: VAE, *, seed: int, tensorboard: bool) -> Watch:
                 tf.summary.image("faces", grid[None])
             writer.flush()
 
-    return watch
+    return show
 
 
 def _tensorboard_writer(folder: Path) -> Any:
@@ -59,7 +59,7 @@ def _tensorboard_writer(folder: Path) -> Any:
     if importlib.util.find_spec("tensorboard") is None:
         raise UserError(
             "run.tensorboard is true, but TensorBoard is not installed: "
-            "`pip install celeba-vae[tensorboard]`, or set run.tensorboard=false"
+            "`pip install -e '.[tensorboard]'`, or set run.tensorboard=false"
         )
     # Here, for on JAX nothing else needs it; and there it leaves the GPU to JAX.
     import tensorflow as tf

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from celeba_vae.machine import flatten
+from celeba_vae.runtime.mappings import flatten
 
 
 class Row(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from celeba_vae.machine import flatten
+from celeba_vae.runtime.mappings import flatten
 from celeba_vae.verify.compare import Row
 
 # Pattern of a figure's name; allowed difference as a share of the committed figure; and what is
