@@ -1,14 +1,16 @@
-"""Stage `report`: all of a run as one HTML file."""
+"""Stage `report`: all of a run as one HTML page."""
 
 from pathlib import Path
 
 from celeba_vae.params import Params
+from celeba_vae.runtime.files import sha256_of
 from stages.runner import REPORT, run
 
 
 def report(params: Params) -> None:
     """Read what all stages left, write data/report/report.html."""
-    from celeba_vae.report.build import write_report
+    from celeba_vae.report.build import build_report
+    from celeba_vae.runtime.outs import write_outs
 
     groups = {
         "download": params.download.model_dump(),
@@ -21,15 +23,17 @@ def report(params: Params) -> None:
         "evaluate": params.evaluate.model_dump(),
         "threads": params.threads,
     }
-    write_report(REPORT.parent, REPORT / "report.html", groups=groups, code=_code())
+    page = build_report(REPORT.parent, groups=groups, code=_code())
+    write_outs(REPORT, {"report.html": page.encode()})
 
 
-def _code() -> list[Path]:
-    """Return the source files that DVC hashes for this stage: all that makes results."""
+def _code() -> dict[str, str]:
+    """Return the sha256 of each source file that DVC hashes for this stage, by its name."""
     from dvc.api import DVCFileSystem
 
     project = DVCFileSystem()
-    return [Path(name) for top in ("stages", "src") for name in project.find(top)]
+    names = [name for top in ("src", "stages") for name in project.find(top)]
+    return {name: sha256_of(Path(name)) for name in sorted(names)}
 
 
 if __name__ == "__main__":

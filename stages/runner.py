@@ -1,4 +1,4 @@
-"""What every stage does around its work: check, read the parameters, end with one clear line."""
+"""Run a stage: check the code, read the parameters, end with one clear line."""
 
 import os
 import signal

@@ -1,9 +1,12 @@
-"""A reproducible laboratory for convolutional VAEs on face images.
+"""A reproducible pipeline for convolutional VAEs on face images.
 
-`celeba_vae.load("data/model")` gives a trained model with `encode` and `decode`.
+`celeba_vae.load("data/model")` gives a trained model with `encode`, `decode` and `reconstruct`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celeba_vae.model.pretrained import load
 
 __all__ = ["load"]
 
@@ -15,3 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

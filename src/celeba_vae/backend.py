@@ -1,4 +1,7 @@
-"""The switches that make TensorFlow or JAX give the same bits twice, set in one place."""
+"""Threads, determinism and precision of TensorFlow and JAX, so that they give the same bits twice.
+
+Knows no stage.
+"""
 
 import os
 import re
@@ -56,8 +59,8 @@ def configure_jax(threads: int) -> Any:
         import jax
     except ModuleNotFoundError:
         raise UserError(
-            "train.backend is jax, but JAX is not installed: `pip install -e .[jax]`, on a GPU "
-            "also `pip install jax[cuda13]`; or set train.backend=tensorflow"
+            "train.backend is jax, but JAX is not installed: `pip install -e '.[jax]'`, on a GPU "
+            "also `pip install 'jax[cuda13]'`; or set train.backend=tensorflow"
         ) from None
     jax.config.update("jax_default_matmul_precision", "highest")
     pin_linear_algebra()

@@ -10,7 +10,7 @@ from celeba_vae.params import Params, load_params
 from celeba_vae.profiling.cases import sweep_cases
 from celeba_vae.profiling.measuring import Measured, measure
 from celeba_vae.profiling.page import break_even_units, write_profile
-from celeba_vae.profiling.run import Fit, Row, largest_batch
+from celeba_vae.profiling.run import LargestBatch, MeasuredCase, largest_batch
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.processes import resident_bytes
 from celeba_vae.verify.tiny_params import TINY
@@ -66,8 +66,8 @@ def test_what_cannot_be_measured_is_one_line(tiny: Params) -> None:
 
 def test_the_largest_batch_is_on_the_line_or_below_it() -> None:
     sizes = {32: 620_000_000, 64: 740_000_000}  # 500 MB and 3.75 MB an image
-    assert largest_batch(sizes, 2 * GB, None) == Fit(2 * GB, 400, None)
-    assert largest_batch(sizes, 0.4 * GB, None) == Fit(0.4 * GB, 0, None)
+    assert largest_batch(sizes, 2 * GB, None) == LargestBatch(2 * GB, 400, None)
+    assert largest_batch(sizes, 0.4 * GB, None) == LargestBatch(0.4 * GB, 0, None)
 
     asked = []
 
@@ -111,9 +111,15 @@ def test_the_sweep_covers_the_articles_questions() -> None:
 
 
 def test_the_page_has_every_row_and_the_findings(tmp_path: Path) -> None:
-    rows = [Row(case, _measured(10**9 + index)) for index, case in enumerate(sweep_cases(()))]
-    fits = [Fit(2 * GB, 388, 1_990_000_000), Fit(24 * GB, 6000, None), Fit(0.1 * GB, 0, None)]
-    page = write_profile(tmp_path, rows, fits, machine="a machine").read_text()
+    rows = [
+        MeasuredCase(case, _measured(10**9 + index)) for index, case in enumerate(sweep_cases(()))
+    ]
+    batches = [
+        LargestBatch(2 * GB, 388, 1_990_000_000),
+        LargestBatch(24 * GB, 6000, None),
+        LargestBatch(0.1 * GB, 0, None),
+    ]
+    page = write_profile(tmp_path, rows, batches, machine="a machine").read_text()
     for row in rows:
         assert f"| {row.case.name} | 3 | 2 |" in page
     assert "| 100 ms | 1280 | 133 s |" in page  # batch 128 in a tenth of a second

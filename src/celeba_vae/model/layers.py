@@ -1,7 +1,7 @@
-"""What Encoder and Decoder share: layers, residual block, initial weights.
+"""Layers of Encoder and Decoder: convolutions, batch norm, residual block, initial weights.
 
 Three layers of Keras compute the same here in less time on a processor (`python -m
-tests.benchmarks.step`); they bear Keras' names, by which files of weights know them.
+tests.benchmarks.step`); they have Keras' names, by which files of weights know them.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What training minimises, in nats per image: the reconstruction loss and the KL loss."""
+"""The losses of a VAE in nats per image: reconstruction (Bernoulli or Gaussian) and KL."""
 
 import math
 from typing import Literal

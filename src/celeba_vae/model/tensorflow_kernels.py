@@ -1,4 +1,4 @@
-"""Kernels of TensorFlow that Keras has no name for."""
+"""TensorFlow kernels without a Keras equivalent: fused batch normalisation."""
 
 import tensorflow as tf
 

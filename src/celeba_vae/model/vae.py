@@ -1,4 +1,4 @@
-"""The VAE: Encoder, noise, Decoder; or without noise the plain autoencoder."""
+"""The VAE: Encoder, sampling with noise, Decoder; without noise the plain autoencoder."""
 
 import math
 from typing import Any

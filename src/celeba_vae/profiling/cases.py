@@ -1,4 +1,4 @@
-"""Which configurations are measured."""
+"""The configurations that are measured: the current one, and those of the sweep."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Bytes that follow from the shapes alone."""
+"""Bytes of weights, gradients, optimizer slots and activations, counted from the shapes."""
 
 import math
 from dataclasses import dataclass

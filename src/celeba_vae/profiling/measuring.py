@@ -1,4 +1,4 @@
-"""Steps of training in a process of their own, and what they take.
+"""Time and peak memory of training steps, measured in a process of their own.
 
 A process of its own, because memory that one configuration has freed would hide what the next one
 needs. As a program it runs the steps that its argument describes.

@@ -1,4 +1,4 @@
-"""What was measured as a page of tables, with a figure and the article's findings."""
+"""profile.md: the tables and the plot of what was measured, and the article's findings."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from celeba_vae.params import Params
 from celeba_vae.plots.memory import plot_memory
 from celeba_vae.profiling.cases import BATCHES, CURRENT, HEADS, LEVELS, LEVERS, Case
-from celeba_vae.profiling.run import Fit, Row
+from celeba_vae.profiling.run import LargestBatch, MeasuredCase
 from celeba_vae.runtime.files import write_bytes, write_text
 
 # The article's training images.
@@ -31,13 +31,15 @@ _HEAD = (
 )
 
 
-def write_profile(folder: Path, rows: Sequence[Row], fits: Sequence[Fit], *, machine: str) -> Path:
-    """Write profile.md and its figure profile.png and return the path of the first.
+def write_profile(
+    folder: Path, rows: Sequence[MeasuredCase], batches: Sequence[LargestBatch], *, machine: str
+) -> Path:
+    """Write profile.md and its plot profile.png and return the path of the first.
 
     Args:
         folder: where to write.
         rows: what was measured.
-        fits: the largest batches.
+        batches: the largest batch for each memory.
         machine: what it was measured on, in words.
     """
     sizes = _of_one_model(rows)
@@ -53,7 +55,7 @@ def write_profile(folder: Path, rows: Sequence[Row], fits: Sequence[Fit], *, mac
         members = [row for row in rows if row.case.group == group]
         if members:
             parts += ["", f"## {title}", "", *_table(members)]
-    parts += ["", "## The largest batch", "", *_fits_table(fits)]
+    parts += ["", "## The largest batch", "", *_batches_table(batches)]
     findings = _findings(rows)
     if findings:
         parts += ["", "## What the article found", "", *findings]
@@ -62,7 +64,7 @@ def write_profile(folder: Path, rows: Sequence[Row], fits: Sequence[Fit], *, mac
     return path
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
+def _table(rows: Sequence[MeasuredCase]) -> list[str]:
     head = (
         "",
         "Encoder",
@@ -100,21 +102,21 @@ def _table(rows: Sequence[Row]) -> list[str]:
     return _markdown(head, lines)
 
 
-def _fits_table(fits: Sequence[Fit]) -> list[str]:
+def _batches_table(batches: Sequence[LargestBatch]) -> list[str]:
     return _markdown(
         ("memory", "largest batch", "seen to take"),
         [
             (
-                f"{fit.limit / 1e9:g} GB",
-                f"{fit.batch:,}" if fit.batch else "none",
-                "not tried here" if fit.memory is None else f"{fit.memory / 1e9:.2f} GB",
+                f"{found.limit / 1e9:g} GB",
+                f"{found.batch:,}" if found.batch else "none",
+                "not tried here" if found.memory is None else f"{found.memory / 1e9:.2f} GB",
             )
-            for fit in fits
+            for found in batches
         ],
     )
 
 
-def _findings(rows: Sequence[Row]) -> list[str]:
+def _findings(rows: Sequence[MeasuredCase]) -> list[str]:
     """Return what the article says, with what was seen here; none without the sweep."""
     heads = {_head_key(row): row for row in rows if row.case.group == HEADS}
     levels = {row.case.name: row for row in rows if row.case.group == LEVELS}
@@ -161,11 +163,11 @@ def _flat_units(params: Params) -> int:
     return side * side * params.model.filters[-1]
 
 
-def _head_key(row: Row) -> tuple[int, int | None]:
+def _head_key(row: MeasuredCase) -> tuple[int, int | None]:
     return row.case.params.model.z_dim, row.case.params.model.inter_dense
 
 
-def _bars(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+def _bars(rows: Sequence[MeasuredCase]) -> dict[str, dict[str, float]]:
     """Return for each row the parts of its memory in bytes, bottom first."""
     bars = {}
     for case, measured in rows:
@@ -183,7 +185,7 @@ def _at_once(case: Case) -> int:
     return train.batch_size // train.accumulate
 
 
-def _of_one_model(rows: Sequence[Row]) -> list[Row]:
+def _of_one_model(rows: Sequence[MeasuredCase]) -> list[MeasuredCase]:
     """Return the rows that differ in nothing but the batch size."""
     group = BATCHES if any(row.case.group == BATCHES for row in rows) else CURRENT
     return [row for row in rows if row.case.group == group]

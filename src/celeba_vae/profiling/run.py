@@ -1,4 +1,4 @@
-"""Measure configurations, and find the largest batch for a given memory."""
+"""Measurements of configurations, and the largest batch for a given memory."""
 
 import math
 import statistics
@@ -20,14 +20,14 @@ _STEPS_OF_LARGE = 2
 _SPARE = 1.5e9
 
 
-class Row(NamedTuple):
-    """A configuration and what it took."""
+class MeasuredCase(NamedTuple):
+    """A configuration, and what a step took with it."""
 
     case: Case
     measured: Measured
 
 
-class Fit(NamedTuple):
+class LargestBatch(NamedTuple):
     """The largest batch within a limit, and the memory it was seen to take (None: not tried)."""
 
     limit: float
@@ -35,7 +35,7 @@ class Fit(NamedTuple):
     memory: int | None
 
 
-def measure_cases(cases: Sequence[Case], *, steps: int, rounds: int) -> list[Row]:
+def measure_cases(cases: Sequence[Case], *, steps: int, rounds: int) -> list[MeasuredCase]:
     """Measure every case `rounds` times, in turns, so that other load meets all of them.
 
     Args:
@@ -57,10 +57,12 @@ def measure_cases(cases: Sequence[Case], *, steps: int, rounds: int) -> list[Row
                     )
                 )
                 bar.update()
-    return [Row(case, _together(found)) for case, found in zip(cases, seen, strict=True)]
+    return [MeasuredCase(case, _together(found)) for case, found in zip(cases, seen, strict=True)]
 
 
-def largest_batches(rows: Sequence[Row], limits: Sequence[float], *, free: float) -> list[Fit]:
+def largest_batches(
+    rows: Sequence[MeasuredCase], limits: Sequence[float], *, free: float
+) -> list[LargestBatch]:
     """Return the largest batch of each limit, for one configuration at several batch sizes.
 
     Memory grows along a straight line with the batch, but for what the allocator rounds up: the
@@ -79,16 +81,16 @@ def largest_batches(rows: Sequence[Row], limits: Sequence[float], *, free: float
         return measure(params, steps=_STEPS_OF_LARGE, optimizer="adam", recompute=False).memory
 
     with progress_bar(len(limits), label="largest batches", unit="limits") as bar:
-        fits = []
+        found = []
         for limit in limits:
-            fits.append(largest_batch(sizes, limit, tried if limit + _SPARE < free else None))
+            found.append(largest_batch(sizes, limit, tried if limit + _SPARE < free else None))
             bar.update()
-    return fits
+    return found
 
 
 def largest_batch(
     sizes: Mapping[int, int], limit: float, tried: Callable[[int], int] | None
-) -> Fit:
+) -> LargestBatch:
     """Return the largest batch within a limit, see `largest_batches`.
 
     Args:
@@ -99,11 +101,11 @@ def largest_batch(
     per_image, base = statistics.linear_regression(list(sizes), list(sizes.values()))
     batch = math.floor((limit - base) / per_image)
     if tried is None or batch < 1:
-        return Fit(limit, max(batch, 0), None)
+        return LargestBatch(limit, max(batch, 0), None)
     for _ in range(_TRIES):
         memory = tried(batch)
         if memory <= limit:
-            return Fit(limit, batch, memory)
+            return LargestBatch(limit, batch, memory)
         batch = max(1, math.floor(batch - (memory - limit) / per_image) - 1)
     raise UserError(
         f"no batch size within {limit / 1e9:g} GB was found: batch {batch} took "

@@ -1,7 +1,8 @@
-"""One HTML file with all of a run: parameters, curves, pictures, figures and where they come from.
+"""The report of a run as one HTML page: plots, faces, metrics, parameters and hashes.
 
 It holds its pictures, needs no network and no script, and has no clock, no name of a machine's
-owner and no path of a disk: the same run gives the same bytes.
+owner and no path of a disk: the same run gives the same bytes. The curves of losses and KL by epoch
+are drawn here, from the tables that the training left; all other plots are those of their stages.
 """
 
 import base64
@@ -16,19 +17,17 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from numpy.typing import NDArray
 from PIL import Image
 
 from celeba_vae.machine import read_machine
 from celeba_vae.plots.curves import plot_kl_by_epoch, plot_losses
 from celeba_vae.report import texts
+from celeba_vae.runtime.arrays import Floats
 from celeba_vae.runtime.errors import UserError
-from celeba_vae.runtime.files import sha256_of, write_text
+from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.mappings import flatten
 
 _TEMPLATE = "page.html.jinja"
-# The same for every run; README.md says how it was made.
-_CONFINED = Path(__file__).parent / "confined.png"
 _SPLITS = ("train", "validation", "test")
 # What names a place on somebody's disk or network.
 _PLACES = {("download", "path"), ("download", "url"), ("evaluate", "fid")}
@@ -81,8 +80,8 @@ class Section:
     parts: Sequence[Picture | Table]
 
 
-def write_report(data: Path, path: Path, *, groups: Json, code: Sequence[Path]) -> None:
-    """Write the report of a run.
+def build_report(data: Path, *, groups: Json, code: Mapping[str, str]) -> str:
+    """Return the report of a run as HTML.
 
     What the run lacks (KL of a plain autoencoder, attributes and factors of own images) is left
     out.
@@ -90,9 +89,8 @@ def write_report(data: Path, path: Path, *, groups: Json, code: Sequence[Path]) 
     Args:
         data: the folder with what the stages left: raw, shards, model, zpoints, samples,
             attributes, evaluation and metrics; and machine.json.
-        path: the HTML file to write.
         groups: the parameters by group, those without a group by their name.
-        code: the source files that made the run; their names are shown as given.
+        code: the sha256 of each source file that made the run, by the name that is shown.
 
     Raises:
         UserError: something that every run leaves is missing or damaged.
@@ -104,7 +102,7 @@ def write_report(data: Path, path: Path, *, groups: Json, code: Sequence[Path]) 
             f"{data}: the results do not belong to this code or are incomplete "
             f"({type(error).__name__}: {error}); `dvc repro` makes them anew"
         ) from None
-    write_text(path, render([section for section in sections if section.parts]))
+    return render([section for section in sections if section.parts])
 
 
 def render(sections: Sequence[Section]) -> str:
@@ -121,7 +119,7 @@ def render(sections: Sequence[Section]) -> str:
     return environment.get_template(_TEMPLATE).render(sections=sections)
 
 
-def _sections(data: Path, groups: Json, code: Sequence[Path]) -> list[Section]:
+def _sections(data: Path, groups: Json, code: Mapping[str, str]) -> list[Section]:
     metrics = {
         name: json.loads((data / f"metrics/{name}.json").read_text(encoding="utf-8"))
         for name in ("train", "zpoints", "generate", "attributes", "evaluate")
@@ -136,8 +134,8 @@ def _sections(data: Path, groups: Json, code: Sequence[Path]) -> list[Section]:
         Section(
             "parameters",
             "Parameters",
-            "Every knob that a result depends on; params.yaml says what each does. Places on a "
-            "disk or a network are not named here.",
+            "Every parameter that a result depends on; params.yaml says what each does. Places on "
+            "a disk or a network are not named here.",
             [Table("params.yaml", ("parameter", "value"), _parameter_rows(groups))],
         ),
         _provenance(data, groups, code),
@@ -159,8 +157,8 @@ def _glance(data: Path, metrics: Mapping[str, Any]) -> Section:
             "reconstructions, validation",
             f"{quality['psnr_db_mean']:.1f} dB PSNR, {quality['ssim_mean']:.3f} SSIM",
         ),
-        ("|z|, validation", _spread(validation, "z_radius")),
-        ("|z| that N(0, I) gives", _spread(validation, "chi")),
+        ("|z|, validation", _mean_and_std(validation, "z_radius")),
+        ("|z| that N(0, I) gives", _mean_and_std(validation, "chi")),
     ]
     if "likelihood" in evaluated:
         bits = evaluated["likelihood"]["bound_bits_per_dimension"]
@@ -172,11 +170,11 @@ def _glance(data: Path, metrics: Mapping[str, Any]) -> Section:
     intro = (
         f"A {kind} with {validation['z_dim']} dimensions, trained on "
         f"{train['training_images']:,} images for {_counted(train['epochs'], 'epoch')}. "
-        "What every figure says, and what to see in every picture, stands beside it."
+        "What each metric means, and what to see in each picture, is said beside it."
     )
     parts: list[Picture | Table] = [
         *_picture(data / "samples/overview.png", texts.OVERVIEW, faces=True),
-        Table("The figures that matter", ("figure", "value"), rows),
+        Table("Key metrics", ("metric", "value"), rows),
     ]
     return Section("glance", "At a glance", intro, parts)
 
@@ -191,7 +189,7 @@ def _faces(data: Path, quality: Json) -> Section:
         *_pictures(data / "samples", texts.SAMPLES, of_faces=texts.SAMPLES)
     ]
     measured = {k: v for k, v in quality.items() if k not in ("sampler", "temperature")}
-    parts.append(_figures("Reconstructions of all validation images", measured))
+    parts.append(_metrics("Reconstructions of all validation images", measured))
     return Section("faces", "Faces", intro, parts)
 
 
@@ -207,27 +205,26 @@ def _training(data: Path, metrics: Json) -> Section:
         kl = np.stack([v for name, v in _columns(kl_file).items() if name != "epoch"], axis=1)
         parts.append(_embedded(plot_kl_by_epoch(kl), texts.KL))
     known = {k: v for k, v in metrics.items() if variational or "kl" not in k.split("_")}
-    parts.append(_figures("The epoch whose weights were kept", known))
+    parts.append(_metrics("The epoch whose weights were kept", known))
     intro = (
         "Losses are in nats per image, summed over pixels and channels. Those of training were "
-        "met during the epoch, while the weights changed; validation came after it."
+        "taken during the epoch, while the weights changed; those of validation after it."
     )
     return Section("training", "Training", intro, parts)
 
 
 def _zpoints(data: Path, metrics: Json) -> Section:
     parts: list[Picture | Table] = [
-        *_picture(_CONFINED, texts.CONFINED, faces=True),
         *_pictures(data / "zpoints/plots", texts.ZPOINTS, of_faces=("scales", "cubes")),
     ]
     splits = [metrics[split] for split in _SPLITS]
     rows = [(name, *(_shown(split.get(name)) for split in splits)) for name in splits[0]]
-    parts.append(Table("z-points of each split", ("figure", *_SPLITS), rows, _meanings(rows)))
-    parts.append(_figures("Samplers, as energy distances", metrics["samplers"]))
-    parts.append(_figures("Uniform cubes", metrics["region"]))
+    parts.append(Table("z-points of each split", ("metric", *_SPLITS), rows, _meanings(rows)))
+    parts.append(_metrics("Samplers, as energy distances", metrics["samplers"]))
+    parts.append(_metrics("Uniform cubes", metrics["region"]))
     intro = (
-        "How the KL loss confines the z-points. Dashed black is what N(0, I), or as many points of "
-        "it, would give."
+        "z-points are the latent codes of the images; the KL loss moves them towards N(0, I). "
+        "Dashed black is what N(0, I), or as many points of it, would give."
     )
     return Section("zpoints", "Where the z-points lie", intro, parts)
 
@@ -243,11 +240,12 @@ def _attributes(data: Path, metrics: Json) -> Section:
     parts += _table_of(folder / "attributes.tsv", "Attributes")
     if "factors" in metrics:
         parts += _picture(folder / "plots/factors.png", texts.FACTORS)
-        parts.append(_figures("All factors together", metrics["factors"]))
+        parts.append(_metrics("All factors together", metrics["factors"]))
         parts += _table_of(folder / "factors.tsv", "True factors")
     intro = (
-        "What can be read off mu, and what a step along an attribute does to a face. A direction "
-        "is worth what its probe is: below an area of 0.8 much of it is chance."
+        "Which attributes a linear probe finds in mu, and how a face changes along their "
+        "directions. Trust a direction as far as its probe: below an area of 0.8 much of it is "
+        "chance."
     )
     return Section("attributes", "Attributes and true factors", intro, parts)
 
@@ -256,31 +254,30 @@ def _quality(data: Path, metrics: Json) -> Section:
     plots = data / "evaluation/plots"
     parts: list[Picture | Table] = [
         *_picture(plots / "best_and_worst.png", texts.BEST_AND_WORST, faces=True),
-        _figures("Reconstructions of all test images", metrics["reconstruction"]),
+        _metrics("Reconstructions of all test images", metrics["reconstruction"]),
     ]
     if "likelihood" in metrics:
-        parts.append(_figures("Likelihood, test images", metrics["likelihood"]))
+        parts.append(_metrics("Likelihood, test images", metrics["likelihood"]))
     compared = {k: v for k, v in metrics["samples"].items() if k != "images"}
     # Those that all but test have come first.
     ordered = (compared["validation"], *compared.values())
-    columns = list(dict.fromkeys(name for figures in ordered for name in figures))
+    columns = list(dict.fromkeys(name for values in ordered for name in values))
     rows = [
-        (name, *(_shown(figures[c]) if c in figures else "-" for c in columns))
-        for name, figures in compared.items()
+        (name, *(_shown(values[c]) if c in values else "-" for c in columns))
+        for name, values in compared.items()
     ]
-    title = f"Drawn faces and real ones beside test, {metrics['samples']['images']:,} of each"
+    title = f"Generated and real faces beside test, {metrics['samples']['images']:,} of each"
     parts.append(Table(title, ("faces", *columns), rows, note=texts.COMPARED))
     if "fid" in metrics:
-        parts.append(_figures("FID", metrics["fid"]))
+        parts.append(_metrics("FID", metrics["fid"]))
     for path in sorted(plots.glob("nearest_*.png")):
         text = texts.nearest(path.stem.removeprefix("nearest_"))
         parts += _picture(path, text, faces=True)
-    intro = "Measured on the test images, which no choice was made on."
+    intro = "Measured on the test images, on which no choice was made."
     return Section("quality", "How good the faces are", intro, parts)
 
 
-def _provenance(data: Path, groups: Json, code: Sequence[Path]) -> Section:
-    sums = {path.as_posix(): sha256_of(path) for path in sorted(code)}
+def _provenance(data: Path, groups: Json, code: Mapping[str, str]) -> Section:
     manifest = json.loads((data / "shards/manifest.json").read_text(encoding="utf-8"))
     shards = {
         shard["file"]: shard["sha256"]
@@ -291,14 +288,14 @@ def _provenance(data: Path, groups: Json, code: Sequence[Path]) -> Section:
         "data: raw/source.json": sha256_of(data / "raw/source.json"),
         "data: shards/manifest.json": sha256_of(data / "shards/manifest.json"),
         "model: vae.weights.h5": sha256_of(data / "model/vae.weights.h5"),
-        "code: the files listed below": _digest(sums),
+        "code: the files listed below": _digest(code),
         "parameters: the table above": _digest(dict(_parameter_rows(groups))),
     }
     head = ("of what", "sha256")
     parts = [
         Table("Data, code and parameters", head, list(known.items())),
         Table("Shards", head, list(shards.items()), folded=True),
-        Table("Source files", head, list(sums.items()), folded=True),
+        Table("Source files", head, list(code.items()), folded=True),
         Table(
             "The machine recorded in data/machine.json",
             ("what", "value"),
@@ -308,7 +305,7 @@ def _provenance(data: Path, groups: Json, code: Sequence[Path]) -> Section:
         ),
     ]
     intro = (
-        "The same data, code and parameters give the same figures, and on the same kind of "
+        "The same data, code and parameters give the same metrics, and on the same kind of "
         "machine the same bytes. DVC keeps the hashes of every file in dvc.lock."
     )
     return Section("provenance", "Where it comes from", intro, parts)
@@ -342,9 +339,9 @@ def _embedded(content: bytes, text: texts.Text) -> Picture:
     return Picture(text, source, width, height)
 
 
-def _figures(title: str, figures: Json) -> Table:
-    rows = _shown_rows(figures)
-    return Table(title, ("figure", "value"), rows, _meanings(rows))
+def _metrics(title: str, metrics: Json) -> Table:
+    rows = _shown_rows(metrics)
+    return Table(title, ("metric", "value"), rows, _meanings(rows))
 
 
 def _meanings(rows: Sequence[Sequence[str]]) -> dict[str, str]:
@@ -369,7 +366,7 @@ def _table_of(path: Path, title: str) -> list[Table]:
     return [Table(title, head, rows, folded=True)]
 
 
-def _columns(path: Path) -> dict[str, NDArray[np.float64]]:
+def _columns(path: Path) -> dict[str, Floats]:
     with path.open(encoding="utf-8", newline="") as file:
         head, *rows = csv.reader(file, delimiter="\t")
     return dict(zip(head, np.array(rows, np.float64).T, strict=True))
@@ -388,8 +385,8 @@ def _parameter_rows(groups: Json) -> list[tuple[str, str]]:
     return [(key, _exact(value)) for key, value in flatten(named).items()]
 
 
-def _shown_rows(figures: Json) -> list[tuple[str, str]]:
-    return [(name, _shown(value)) for name, value in flatten(figures).items()]
+def _shown_rows(values: Json) -> list[tuple[str, str]]:
+    return [(name, _shown(value)) for name, value in flatten(values).items()]
 
 
 def _exact(value: Any) -> str:
@@ -401,7 +398,7 @@ def _exact(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return a figure in four digits, as people read it."""
+    """Return a value in four digits, as people read it."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return "none" if value is None else _exact(value)
     if isinstance(value, int) or abs(value) >= 1000:
@@ -425,8 +422,8 @@ def _counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def _spread(figures: Json, name: str) -> str:
-    return f"{figures[f'{name}_mean']:.2f} ± {figures[f'{name}_std']:.2f}"
+def _mean_and_std(metrics: Json, name: str) -> str:
+    return f"{metrics[f'{name}_mean']:.2f} ± {metrics[f'{name}_std']:.2f}"
 
 
 def _compared_names(compared: Json) -> dict[str, str]:
@@ -435,8 +432,9 @@ def _compared_names(compared: Json) -> dict[str, str]:
         "validation": "other real faces, the floor",
         "reconstructions": "reconstructions",
     }
-    drawn = {n: f"faces drawn by {n}" for n in compared if n not in ("images", "test", *real)}
-    return real | drawn
+    others = [name for name in compared if name not in ("images", "test", *real)]
+    generated = {name: f"faces generated by {name}" for name in others}
+    return real | generated
 
 
 def _digest(value: Mapping[str, str]) -> str:

@@ -1,4 +1,7 @@
-"""Batches for training: a pure function of (seed, epoch, index), so a run can go on anywhere."""
+"""Rows and noise of each batch, as pure functions of (seed, epoch, index).
+
+So a fit can go on at any step without a generator's state.
+"""
 
 import numpy as np
 

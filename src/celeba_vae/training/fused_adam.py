@@ -1,4 +1,4 @@
-"""Adam on TensorFlow with one kernel for each variable."""
+"""Adam on TensorFlow, with one fused kernel for each variable."""
 
 from typing import Any
 

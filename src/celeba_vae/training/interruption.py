@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as requests that a loop can meet when its state is whole."""
+"""Ctrl-C and SIGTERM as requests that the training loop obeys when its state is whole."""
 
 import signal
 from collections.abc import Iterator

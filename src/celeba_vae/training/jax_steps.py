@@ -1,4 +1,4 @@
-"""The steps on JAX: runs of many steps on the device, with the images in its memory.
+"""Training steps on JAX: runs of many steps on the device, with the images in its memory.
 
 Where there are several devices, of this process or of all that train together, each computes its
 rows of a batch, and XLA adds up what is a mean over the batch: losses, gradients, and the moments
@@ -238,7 +238,7 @@ def _gradient_of(vae: VAE, mesh: Mesh | None) -> Gradient:
     ) -> tuple[Terms, list[jax.Array], list[jax.Array]]:
         trained, untrained = vae.trainable_variables, vae.non_trainable_variables
         if mesh is not None:
-            # A micro-batch is cut from the rows of few devices: all of them shall compute it.
+            # A micro-batch is cut from the rows of few devices: let all of them compute it.
             images, noise, kl_weight = batch
             images, noise = (
                 jax.lax.with_sharding_constraint(part, _by_rows(mesh, part.shape, 0))

@@ -1,4 +1,4 @@
-"""The state of a fit on disk: written whole, checked when read, found by what it depends on.
+"""States (checkpoints) of a fit on disk: written whole, checked when read, found by fingerprint.
 
 Layout of the scratch folder of training: one folder for each fingerprint, which holds
 
@@ -37,7 +37,7 @@ Arrays = dict[str, list[np.ndarray]]
 
 @dataclass(frozen=True)
 class State:
-    """Where a fit stands.
+    """A checkpoint: all that a fit needs to go on into the same bits.
 
     Attributes:
         epoch: the epoch it is in, from 1.
@@ -62,7 +62,7 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
 def own_folder(root: Path, identity: Mapping[str, Any]) -> Iterator[Path]:
     """Make and lock the folder of a fingerprint, and give it to the block.
 
-    Whatever a killed process left half-written there is removed.
+    What a killed process left half-written there is removed.
 
     Raises:
         UserError: another process trains in it; its process id is named.

@@ -1,6 +1,6 @@
-"""One step of training or validation as Keras ops: the same on every backend.
+"""One step of training or validation as Keras ops, the same on every backend.
 
-What a backend does its own way stands in `tensorflow_steps` and `jax_steps`, the drivers: how a
+`tensorflow_steps` and `jax_steps`, the drivers, hold what each backend does in its own way: how a
 gradient is taken, how steps are compiled, and how images reach them.
 """
 
@@ -49,8 +49,8 @@ class Steps(NamedTuple):
     """The compiled steps of a fit.
 
     Attributes:
-        longest: how many steps may stand in one run. Between two runs the variables of model and
-            optimizer have the values after the first of them, within a run nobody knows them.
+        longest: how many steps a run may have. Between two runs the variables of model and
+            optimizer have the values after the first of them; within a run they are not known.
         train: runs, each the indices of its steps, and the batch of an index -> for each run a
             list with TERMS and "gradient_norm", the length of the gradient over all weights before
             clipping, for each of its steps, in nats per image. The batches of a run must be of

@@ -1,4 +1,4 @@
-"""The steps on TensorFlow: one call of a compiled graph for each."""
+"""Training steps on TensorFlow: one call of a compiled graph for each."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
