@@ -12,8 +12,8 @@ from tests.support import ROOT
 
 PACKAGE = ROOT / "src/celeba_vae"
 # What knows no stage.
-BELOW = ("runtime", "faces", "shards", "model", "latent", "metrics", "plots")
-BELOW += ("params", "backend", "machine", "pool")
+PACKAGES = ("runtime", "faces", "shards", "model", "latent", "metrics", "plots")
+BELOW = (*PACKAGES, "params", "backend", "machine", "pool")
 STAGES = ("training", "zpoints", "generate", "attributes", "evaluate", "report")
 ABOVE = (*STAGES, "verify", "profiling", "cli")
 

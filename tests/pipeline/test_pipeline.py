@@ -106,6 +106,7 @@ def test_z_points_belong_to_the_images_of_the_index(project: Path) -> None:
     shard = np.load(project / "data/shards/validation-00000-of-00001.npy")
     assert len(names) == len(shard) == 5
     mu, log_var = model.encode(shard)
+    assert log_var is not None
     folder = project / "data/zpoints"
     rows = list(csv.DictReader((folder / "rows.csv").read_text().splitlines()))
     assert [row["file_name"] for row in rows if row["split"] == "validation"] == names
