@@ -72,7 +72,7 @@ KL = Text(
 
 ZPOINTS = {
     "radius": Text(
-        "Distance from the origin",
+        "z and the shell of N(0, I)",
         "Histograms of the lengths of z and mu beside the chi distribution",
         "In many dimensions the points of N(0, I) lie in a thin shell (dashed). z should lie in "
         "it; mu lies further inside, because the noise around mu adds the rest.",
@@ -92,13 +92,13 @@ ZPOINTS = {
         "the dimension carries information on them; where mu is constant, z is noise.",
     ),
     "normality": Text(
-        "Each dimension beside N(0, 1)",
+        "Shape of each dimension",
         "Four panels of points: distances from N(0, 1), skewness and excess kurtosis by rank",
         "Points near the dashed lines are as normal as so many values of N(0, 1) would be. The "
         "dimensions on the left of each panel differ most from N(0, 1).",
     ),
     "components": Text(
-        "The dimensions with the largest KL",
+        "Where the most information is",
         "Histograms of single components of z beside N(0, 1)",
         "These dimensions carry most information on the images. Where a histogram is shifted, or "
         "has a shoulder beside the dashed curve of N(0, 1), groups of images lie apart.",
@@ -110,7 +110,7 @@ ZPOINTS = {
         "few. Large values on the left are directions in which the cloud is too long.",
     ),
     "planes": Text(
-        "The most correlated pairs",
+        "Correlation of dimensions",
         "Density contours of pairs of dimensions with confidence ellipses",
         "Round contours mean that the two dimensions are uncorrelated. Slanted ones mean that the "
         "covariance is not I, and that N(0, I) also draws from corners where no image lies.",
@@ -122,7 +122,7 @@ ZPOINTS = {
         "whitening cannot be described by a Gaussian.",
     ),
     "rate": Text(
-        "Parts of the KL loss",
+        "KL decomposition",
         "Bars of the three parts of the KL loss of train, validation and test",
         "Only the first part tells images apart, and it cannot exceed the dashed line. The other "
         "two measure how far the z-points of all images together are from N(0, I).",

@@ -18,11 +18,8 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def changes(first: Mapping[str, Any], second: Mapping[str, Any], *, label: str) -> list[str]:
     """Return `key: first, LABEL second value` for each value in which two mappings differ."""
     one, other = flatten(first), flatten(second)
-    return [
-        f"{key}: {_text(one.get(key, 'none'))}, {label} {_text(other.get(key, 'none'))}"
-        for key in {**one, **other}
-        if one.get(key) != other.get(key)
-    ]
+    pairs = ((key, one.get(key, "none"), other.get(key, "none")) for key in {**one, **other})
+    return [f"{key}: {_text(a)}, {label} {_text(b)}" for key, a, b in pairs if a != b]
 
 
 def _text(value: Any) -> str:
