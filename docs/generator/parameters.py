@@ -55,7 +55,9 @@ def make_parameters(root: Path) -> str:
             lines += ["### " + ", ".join(f"`{key}`" for key in entry.keys), ""]
         lines += [_linked(entry.comment, known, entry.keys), ""]
         for key in entry.keys:
-            lines += [f"- `{key}`: {_default(_value(values, key))}; {allowed(key)}."]
+            name = f"`{key}`: " if len(entry.keys) > 1 else ""
+            text = f"{name}{_default(_value(values, key))}; allowed: {allowed(key)}."
+            lines += [f"- {text[0].upper()}{text[1:]}"]
         lines += [""]
     return "\n".join(lines)
 

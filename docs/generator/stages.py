@@ -17,7 +17,7 @@ class Stage:
         data: what it reads below data/, and the stages that wrote it by path.
         code: its other deps.
         parameters: groups of params.yaml, or single keys.
-        outs: what it writes below data/, with a description or "".
+        outs: the folders it writes below data/.
         metrics: the JSON files it writes for git.
         before: the names of all stages that must have run before it.
     """
@@ -27,7 +27,7 @@ class Stage:
     data: list[str]
     code: list[str]
     parameters: list[str]
-    outs: dict[str, str]
+    outs: list[str]
     metrics: list[str]
     before: frozenset[str]
 
@@ -46,7 +46,7 @@ def read_stages(root: Path) -> list[Stage]:
     declared = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     stages: list[Stage] = []
     for name, entry in declared.items():
-        deps = list(_entries(entry["deps"]))
+        deps = _entries(entry["deps"])
         data = [dep for dep in deps if dep.startswith("data/")]
         before = {
             earlier
@@ -60,12 +60,9 @@ def read_stages(root: Path) -> list[Stage]:
                 description=entry["desc"],
                 data=data,
                 code=[dep for dep in deps if not dep.startswith("data/")],
-                parameters=list(_entries(entry.get("params", []))),
-                outs={
-                    path: (options or {}).get("desc", "")
-                    for path, options in _entries(entry["outs"]).items()
-                },
-                metrics=list(_entries(entry.get("metrics", []))),
+                parameters=_entries(entry.get("params", [])),
+                outs=_entries(entry["outs"]),
+                metrics=_entries(entry.get("metrics", [])),
                 before=frozenset(before),
             )
         )
@@ -82,8 +79,8 @@ def make_stages(root: Path) -> str:
         lines += [f"## {stage.name}", "", f"{stage.description}.", ""]
         lines += [f"- **Reads** {_listed(stage.data)}"] if stage.data else []
         lines += [f"- **Parameters** {parameters}"]
-        for path, description in stage.outs.items():
-            lines += [f"- **Writes** `{path}`" + (f": {description}" if description else "")]
+        for path in stage.outs:
+            lines += [f"- **Writes** [`{path}`](files.md#{path.replace('/', '')})"]
         lines += [f"- **Metrics** {_listed(stage.metrics)}"] if stage.metrics else []
         lines += [f"- **Code** {_listed(stage.code)}", ""]
     return "\n".join(lines)
@@ -93,10 +90,9 @@ def _listed(paths: list[str]) -> str:
     return ", ".join(f"`{path}`" for path in paths)
 
 
-def _entries(entries: list[Any]) -> dict[str, Any]:
-    """Return the entries of a list of dvc.yaml, "a" or {"a": {...}}, with their options."""
-    pairs = [(e, None) if isinstance(e, str) else next(iter(e.items())) for e in entries]
-    return dict(pairs)
+def _entries(entries: list[Any]) -> list[str]:
+    """Return the names in a list of dvc.yaml: "a" or {"a": {...}}."""
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
 
 
 def _within(path: str, folder: str) -> bool:

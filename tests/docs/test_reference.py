@@ -33,12 +33,13 @@ def test_every_parameter_has_its_comment_default_and_range() -> None:
     assert all(entry.comment and entry.keys for entry in entries)
     page = make_parameters(ROOT)
     for key in named:
-        assert f"`{key}`: " in page
-        assert allowed(key)
-    assert "default `96`; a whole number from 8 to 1,024." in page
-    assert "`train.learning_rate`: default `0.0005`; a number above 0 up to 1,000,000." in page
-    assert "empty by default; a whole number from 1 to 16,384, or empty." in page
-    assert "`tensorflow` or `jax`" in page
+        assert f"`{key}`" in page or f"## {key}" in page
+        assert f"allowed: {allowed(key)}." in page
+    assert "Default `96`; allowed: a whole number from 8 to 1,024." in page
+    assert "Default `0.0005`; allowed: a number above 0 up to 1,000,000." in page
+    assert "Empty by default; allowed: a whole number from 1 to 16,384, or empty." in page
+    assert "`model.kernel`: default `3`; allowed: a whole number from 1 to 15." in page
+    assert "Default `tensorflow`; allowed: `tensorflow` or `jax`." in page
 
 
 def test_a_comment_belongs_to_the_keys_below_it() -> None:
