@@ -19,6 +19,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from celeba_vae.faces.layout import SPLITS
 from celeba_vae.machine import read_machine
 from celeba_vae.plots.curves import plot_kl_by_epoch, plot_losses
 from celeba_vae.report import texts
@@ -28,7 +29,6 @@ from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.mappings import flatten
 
 _TEMPLATE = "page.html.jinja"
-_SPLITS = ("train", "validation", "test")
 # What names a place on somebody's disk or network.
 _PLACES = {("download", "path"), ("download", "url"), ("evaluate", "fid")}
 
@@ -217,9 +217,9 @@ def _zpoints(data: Path, metrics: Json) -> Section:
     parts: list[Picture | Table] = [
         *_pictures(data / "zpoints/plots", texts.ZPOINTS, of_faces=("scales", "cubes")),
     ]
-    splits = [metrics[split] for split in _SPLITS]
+    splits = [metrics[split] for split in SPLITS]
     rows = [(name, *(_shown(split.get(name)) for split in splits)) for name in splits[0]]
-    parts.append(Table("z-points of each split", ("metric", *_SPLITS), rows, _meanings(rows)))
+    parts.append(Table("z-points of each split", ("metric", *SPLITS), rows, _meanings(rows)))
     parts.append(_metrics("Samplers, as energy distances", metrics["samplers"]))
     parts.append(_metrics("Uniform cubes", metrics["region"]))
     intro = (
@@ -281,7 +281,7 @@ def _provenance(data: Path, groups: Json, code: Mapping[str, str]) -> Section:
     manifest = json.loads((data / "shards/manifest.json").read_text(encoding="utf-8"))
     shards = {
         shard["file"]: shard["sha256"]
-        for split in _SPLITS
+        for split in SPLITS
         for shard in manifest["splits"][split]["shards"]
     }
     known = {
@@ -415,7 +415,7 @@ def _shown_cell(cell: str) -> str:
 
 
 def _counts(zpoints: Json) -> str:
-    return ", ".join(f"{zpoints[split]['images']:,}" for split in _SPLITS)
+    return ", ".join(f"{zpoints[split]['images']:,}" for split in SPLITS)
 
 
 def _counted(number: int, thing: str) -> str:
