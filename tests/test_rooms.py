@@ -81,10 +81,3 @@ def test_a_planted_import_is_found(tmp_path: Path, file: str, planted: str, faul
     with (copy / file).open("a", encoding="utf-8") as source:
         source.write(f"\n{planted}\n")
     assert any(found.startswith(fault) for found in faults(copy))
-
-
-def test_packages_are_named_by_a_docstring_and_hold_nothing_else() -> None:
-    for path in PACKAGE.glob("*/**/__init__.py"):
-        body = ast.parse(path.read_text(encoding="utf-8")).body
-        assert len(body) <= 1, path
-        assert all(isinstance(statement, ast.Expr) for statement in body), path
