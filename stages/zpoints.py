@@ -10,11 +10,20 @@ def zpoints(params: Params) -> None:
 
     configure_tensorflow(params.threads)
 
+    from celeba_vae.faces.layout import SPLITS
+    from celeba_vae.model.pretrained import load
+    from celeba_vae.runtime.outs import write_result
+    from celeba_vae.shards.read import open_split
+    from celeba_vae.zpoints.index import read_index
     from celeba_vae.zpoints.run import describe_zpoints
 
     # scikit-learn brings a pool of threads of its own, which must be loaded to be pinned.
     pin_linear_algebra()
-    describe_zpoints(MODEL, SHARDS, ZPOINTS, METRICS / "zpoints.json", params=params.zpoints)
+    model = load(MODEL)
+    images = {split: open_split(SHARDS, split) for split in SPLITS}
+    index = read_index(SHARDS, images)
+    result = describe_zpoints(model, images, index, params=params.zpoints)
+    write_result(result, ZPOINTS, METRICS / "zpoints.json")
 
 
 if __name__ == "__main__":

@@ -11,12 +11,14 @@ from click.testing import CliRunner
 from PIL import Image
 
 from celeba_vae.cli import cli
+from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.directions import DIRECTIONS_FILE, save_directions
 from celeba_vae.latent.fitting import fit_samplers
-from celeba_vae.latent.samplers import SAMPLERS_FILE, save_samplers
+from celeba_vae.latent.samplers import SAMPLERS_FILE, sampler_arrays
 from celeba_vae.model.pretrained import save
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams
+from celeba_vae.runtime.files import write_arrays
 from tests.support import ROOT, run
 
 MANIFEST = {"image_shape": [32, 32, 3], "crop": 148, "filter": "area"}
@@ -44,8 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(vae, params, manifest=MANIFEST, threads=2, folder=folder / "data/model")
     (folder / "data/zpoints").mkdir()
     clouds = 1 + 2 * np.random.default_rng(0).normal(size=(3, 50, 6))
-    splits = dict(zip(("train", "validation", "test"), clouds, strict=True))
-    save_samplers(folder / "data/zpoints" / SAMPLERS_FILE, fit_samplers(splits, seed=1)[0])
+    splits = dict(zip(("train", "validation", "test"), map(Cloud, clouds), strict=True))
+    fitted, _ = fit_samplers(splits, seed=1)
+    write_arrays(folder / "data/zpoints" / SAMPLERS_FILE, sampler_arrays(fitted))
     steps = {"Smiling": np.arange(6.0), "Male": np.ones(6)}
     save_directions(folder / "data/attributes" / DIRECTIONS_FILE, steps, z_dim=6)
     os.mkfifo(folder / "pipe.jpg")

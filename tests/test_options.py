@@ -11,7 +11,9 @@ import celeba_vae
 from celeba_vae.generate.run import write_samples
 from celeba_vae.latent.samplers import SAMPLERS_FILE, load_samplers
 from celeba_vae.params import Params
+from celeba_vae.runtime.outs import write_result
 from celeba_vae.shards.read import open_split
+from celeba_vae.zpoints.index import read_index
 from celeba_vae.zpoints.run import describe_zpoints
 from tests.support import train_into, write_shards
 
@@ -81,7 +83,10 @@ def test_the_plain_autoencoder_goes_through_the_pipeline(
 ) -> None:
     trained(shards, tmp_path, tiny, monkeypatch, "autoencoder")
     zpoints, metrics = tmp_path / "zpoints", tmp_path / "zpoints.json"
-    describe_zpoints(tmp_path / "model", shards, zpoints, metrics, params=tiny.zpoints)
+    images = {split: open_split(shards, split) for split in ("train", "validation", "test")}
+    index = read_index(shards, images)
+    model = celeba_vae.load(tmp_path / "model")
+    write_result(describe_zpoints(model, images, index, params=tiny.zpoints), zpoints, metrics)
     assert sorted(path.name for path in zpoints.glob("*.npy")) == sorted(
         f"{split}_{name}.npy" for split in ("train", "validation", "test") for name in ("mu", "z")
     )
@@ -91,7 +96,6 @@ def test_the_plain_autoencoder_goes_through_the_pipeline(
     for split in json.loads(metrics.read_text()).values():
         assert not [key for key in split if key.startswith(("kl", "posterior"))]
 
-    model = celeba_vae.load(tmp_path / "model")
     fitted = load_samplers(zpoints / SAMPLERS_FILE, z_dim=model.z_dim)
     assert fitted.gaussian.mean == pytest.approx(
         np.load(zpoints / "train_mu.npy").mean(axis=0), abs=1e-6

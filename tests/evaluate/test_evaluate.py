@@ -11,7 +11,7 @@ from PIL import Image
 from celeba_vae.evaluate.run import Drawing, drawings_of, evaluate_model
 from celeba_vae.latent.samplers import (
     Ellipse,
-    Fitted,
+    FittedSamplers,
     Gaussian,
     Mixture,
     draw_gaussian,
@@ -66,7 +66,7 @@ def measured(
 
 def test_samplers_and_temperatures_are_those_of_validation() -> None:
     centre, axes = np.full(2, 5.0), np.eye(2)
-    fitted = Fitted(
+    fitted = FittedSamplers(
         gaussian=Gaussian(centre, axes),
         mixture=Mixture(np.ones(1), centre[None], np.ones((1, 2)), axes),
         ellipse=Ellipse(centre, np.ones(2), axes),

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from celeba_vae.generate.comparison import compare_faces
+from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.fitting import fit_samplers
-from celeba_vae.latent.samplers import save_samplers
+from celeba_vae.latent.samplers import sampler_arrays
 from celeba_vae.model.pretrained import load, save
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams
 from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import write_arrays
 
 RunMaker = Callable[..., Path]
 
@@ -23,10 +25,10 @@ def make_run(tmp_path: Path, model_params: Callable[..., ModelParams]) -> RunMak
         manifest = {"image_shape": [size, size, 3], "crop": None, "filter": "box"}
         vae = VAE(params, size=size, seed=1)
         save(vae, params, manifest=manifest, threads=2, folder=folder / "model")
-        z = 3 * np.random.default_rng(1).normal(size=(50, z_dim)).astype(np.float32)
+        z = Cloud(3 * np.random.default_rng(1).normal(size=(50, z_dim)).astype(np.float32))
         fitted, _ = fit_samplers({"train": z, "validation": z, "test": z}, seed=1)
         (folder / "zpoints").mkdir()
-        save_samplers(folder / "zpoints/samplers.npz", fitted)
+        write_arrays(folder / "zpoints/samplers.npz", sampler_arrays(fitted))
         (folder / "metrics").mkdir()
         figures = {"train": {"chi_mean": 2.4, "z_radius_mean": 7.3}}
         (folder / "metrics/zpoints.json").write_text(json.dumps(figures))

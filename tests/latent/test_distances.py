@@ -13,7 +13,7 @@ from celeba_vae.latent.distances import (
     henze_zirkler,
     mardia,
     mean_distance,
-    mean_spread,
+    mean_pair_distance,
     subsample,
     subsample_rows,
 )
@@ -53,8 +53,8 @@ def test_subsamples_are_seeded_rows_in_order_or_all() -> None:
 def test_mean_distances_are_those_of_all_pairs() -> None:
     one, other = np.array([[0.0], [1.0]]), np.array([[3.0], [5.0], [7.0]])
     assert mean_distance(one, other) == pytest.approx(4.5)
-    assert mean_spread(other) == pytest.approx(8 / 3)
-    assert mean_spread(one[:1]) == 0
+    assert mean_pair_distance(other) == pytest.approx(8 / 3)
+    assert mean_pair_distance(one[:1]) == 0
 
 
 def test_the_energy_distance_of_one_dimension_is_scipys() -> None:

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.fitting import fit_ellipse, fit_gaussian
 from celeba_vae.latent.samplers import (
     CONFIDENCE,
     SAMPLERS,
     Ellipse,
-    Fitted,
+    FittedSamplers,
     Gaussian,
     Mixture,
     centre_of,
@@ -22,15 +23,20 @@ from celeba_vae.latent.samplers import (
     draw_mixture,
     draw_normal,
     load_samplers,
-    save_samplers,
+    sampler_arrays,
 )
 from celeba_vae.params import Sampler
 from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import write_arrays
 
 
-def _fitted(z_dim: int = 5, seed: int = 3) -> Fitted:
+def _correlated(rng: np.random.Generator, n: int, z_dim: int, *, centre: float) -> Cloud:
+    return Cloud(centre + rng.normal(size=(n, z_dim)) @ rng.normal(size=(z_dim, z_dim)))
+
+
+def _fitted(z_dim: int = 5, seed: int = 3) -> FittedSamplers:
     rng = np.random.default_rng(seed)
-    gaussian = fit_gaussian(2 + rng.normal(size=(50, z_dim)) @ rng.normal(size=(z_dim, z_dim)))
+    gaussian = fit_gaussian(_correlated(rng, 50, z_dim, centre=2))
     mixture = Mixture(
         weights=np.array([0.25, 0.75]),
         means=rng.normal(size=(2, z_dim)),
@@ -38,7 +44,7 @@ def _fitted(z_dim: int = 5, seed: int = 3) -> Fitted:
         axes=np.eye(z_dim),
     )
     temperatures = np.array([1.0, 1.025, 0.95, 1.1])
-    return Fitted(gaussian, mixture, fit_ellipse(gaussian), temperatures, "gmm")
+    return FittedSamplers(gaussian, mixture, fit_ellipse(gaussian), temperatures, "gmm")
 
 
 def test_samplers_are_those_that_the_parameters_allow() -> None:
@@ -64,7 +70,7 @@ def test_a_fit_draws_a_cloud_with_the_same_centre_and_covariance() -> None:
     rng = np.random.default_rng(1)
     mixing = rng.normal(size=(8, 8))
     z = (5 + rng.normal(size=(5000, 8)) @ mixing).astype(np.float32)
-    gaussian = fit_gaussian(z)
+    gaussian = fit_gaussian(Cloud(z))
     assert gaussian.root @ gaussian.root == pytest.approx(
         np.cov(z, rowvar=False, bias=True), rel=1e-6, abs=1e-9
     )
@@ -84,8 +90,8 @@ def test_a_small_change_of_the_cloud_is_a_small_change_of_the_drawn_points() -> 
     # Equal variances leave the eigenvectors free to turn; the drawn points must not follow them.
     z = np.concatenate([np.eye(6), -np.eye(6)])
     moved = z + 1e-9 * np.random.default_rng(2).normal(size=z.shape)
-    drawn = draw_gaussian(fit_gaussian(z), 100, seed=5)
-    assert draw_gaussian(fit_gaussian(moved), 100, seed=5) == pytest.approx(drawn, abs=1e-6)
+    drawn = draw_gaussian(fit_gaussian(Cloud(z)), 100, seed=5)
+    assert draw_gaussian(fit_gaussian(Cloud(moved)), 100, seed=5) == pytest.approx(drawn, abs=1e-6)
 
 
 @given(
@@ -97,7 +103,7 @@ def test_a_small_change_of_the_cloud_is_a_small_change_of_the_drawn_points() -> 
 def test_flat_clouds_stay_in_their_plane(points: int, dead: list[bool], seed: int) -> None:
     z = np.random.default_rng(seed).normal(size=(points, 8))
     z[:, dead] = 0.1
-    gaussian = fit_gaussian(z)
+    gaussian = fit_gaussian(Cloud(z))
     # What is drawn lies in the span of what was given.
     centred = z - z.mean(axis=0)
     off_plane = np.eye(8) - np.linalg.pinv(centred, rcond=1e-9) @ centred
@@ -134,7 +140,7 @@ def test_a_mixture_draws_its_components_in_their_shares() -> None:
 @pytest.mark.parametrize("z_dim", [1, 2, 5])
 def test_ellipse_points_lie_within_the_ellipses_of_all_planes(z_dim: int) -> None:
     rng = np.random.default_rng(4)
-    gaussian = fit_gaussian(7 + rng.normal(size=(2000, z_dim)) @ rng.normal(size=(z_dim, z_dim)))
+    gaussian = fit_gaussian(_correlated(rng, 2000, z_dim, centre=7))
     ellipse = fit_ellipse(gaussian)
     drawn = draw_ellipse(ellipse, 40_000, seed=2)
     assert drawn.shape == (40_000, z_dim)
@@ -161,7 +167,7 @@ def test_ellipse_points_lie_within_the_ellipses_of_all_planes(z_dim: int) -> Non
 def test_principal_axes_are_the_widest_first_with_a_settled_sign() -> None:
     rng = np.random.default_rng(5)
     z = rng.normal(size=(4000, 3)) * [1.0, 5.0, 2.0]
-    ellipse = fit_ellipse(fit_gaussian(z))
+    ellipse = fit_ellipse(fit_gaussian(Cloud(z)))
     assert ellipse.deviations == pytest.approx([5, 2, 1], rel=0.05)
     assert np.diag(ellipse.axes[[1, 2, 0]]) == pytest.approx([1, 1, 1], abs=0.05)
     covariance = (ellipse.axes * ellipse.deviations**2) @ ellipse.axes.T
@@ -192,8 +198,8 @@ def test_what_is_left_open_is_what_did_best() -> None:
 
 def test_saved_samplers_come_back_in_stable_bytes(tmp_path: Path) -> None:
     fitted = _fitted()
-    save_samplers(tmp_path / "a/samplers.npz", fitted)
-    save_samplers(tmp_path / "b.npz", fitted)
+    write_arrays(tmp_path / "a/samplers.npz", sampler_arrays(fitted))
+    write_arrays(tmp_path / "b.npz", sampler_arrays(fitted))
     assert (tmp_path / "a/samplers.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     back = load_samplers(tmp_path / "b.npz", z_dim=5)
     assert back.best == "gmm"
@@ -211,7 +217,7 @@ def test_missing_file_is_one_line(tmp_path: Path) -> None:
 
 def test_broken_files_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "samplers.npz"
-    save_samplers(path, _fitted())
+    write_arrays(path, sampler_arrays(_fitted()))
     whole = path.read_bytes()
     flipped = bytearray(whole)
     flipped[whole.index(b"gaussian_mean.npy") + 150] ^= 0xFF
@@ -241,7 +247,7 @@ def test_other_arrays_are_refused(
     tmp_path: Path, changes: dict[str, np.ndarray | None], expected: str
 ) -> None:
     path = tmp_path / "samplers.npz"
-    save_samplers(path, _fitted())
+    write_arrays(path, sampler_arrays(_fitted()))
     with np.load(path) as arrays:
         kept = {name: arrays[name] for name in arrays.files} | changes
     np.savez(path, allow_pickle=True, **{n: a for n, a in kept.items() if a is not None})
@@ -250,7 +256,7 @@ def test_other_arrays_are_refused(
 
 
 def test_samplers_of_another_model_are_refused(tmp_path: Path) -> None:
-    save_samplers(tmp_path / "samplers.npz", _fitted(z_dim=5))
+    write_arrays(tmp_path / "samplers.npz", sampler_arrays(_fitted(z_dim=5)))
     with pytest.raises(UserError, match="is it of another model"):
         load_samplers(tmp_path / "samplers.npz", z_dim=6)
 

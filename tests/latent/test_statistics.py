@@ -4,21 +4,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.statistics import (
     component_statistics,
     component_table,
-    correlation,
     covariance_summary,
     dimension_table,
     expected_ks_distance,
-    is_flat,
     kl_per_dimension,
+    kl_terms,
     mahalanobis_law,
     mahalanobis_summary,
     marchenko_pastur_edges,
     marchenko_pastur_eigenvalues,
-    mean_and_covariance,
-    radii,
     radius_summary,
     radius_table,
     squared_mahalanobis,
@@ -54,6 +52,14 @@ def test_kl_has_its_closed_form_values() -> None:
     assert kl_per_dimension(mu, log_var) == pytest.approx([0, 1, 0.5 * (4 - 1 - np.log(4))])
 
 
+def test_kl_of_each_image_has_the_kl_of_the_dimensions_as_its_mean() -> None:
+    mu, log_var = np.random.default_rng(11).normal(size=(2, 9000, 3))
+    terms = kl_terms(mu, log_var)
+    assert terms.shape == (9000, 3)
+    assert terms[7, 2] == pytest.approx(kl_per_dimension(mu[7:8], log_var[7:8])[2])
+    assert terms.mean(axis=0) == pytest.approx(kl_per_dimension(mu, log_var))
+
+
 def test_kl_keeps_its_digits_near_the_prior() -> None:
     # 0.5 lv^2 / 2 is the first term of the series; 1 + lv - exp(lv) in float64 gives noise.
     assert kl_per_dimension(np.zeros((1, 1)), np.full((1, 1), 1e-6)) == pytest.approx(
@@ -85,7 +91,7 @@ def test_dimensions_are_active_where_mu_varies_enough() -> None:
     assert table["active"].tolist() == [False, True, False]
 
 
-def test_a_plain_autoencoder_has_no_figures_of_log_var() -> None:
+def test_a_plain_autoencoder_has_no_statistics_of_log_var() -> None:
     mu = np.random.default_rng(6).normal(size=(100, 3))
     table = dimension_table(mu, None, mu, active_variance=0.01)
     assert "kl" not in table
@@ -129,12 +135,8 @@ def test_samples_of_the_normal_have_the_expected_ks_distance(normal: np.ndarray)
     assert measured == pytest.approx(expected_ks_distance(len(normal)), rel=0.1)
 
 
-def test_radii_are_euclidean() -> None:
-    assert radii(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist() == [5, 0]
-
-
 def test_normal_cloud_has_the_radii_of_chi(normal: np.ndarray) -> None:
-    summary = radius_summary(normal)
+    summary = radius_summary(Cloud(normal))
     assert summary["mean"] == pytest.approx(15.98, abs=0.02)
     assert summary["std"] == pytest.approx(0.71, abs=0.02)
     assert summary["chi_mean"] == pytest.approx(15.9844, abs=1e-4)
@@ -147,7 +149,7 @@ def test_normal_cloud_has_the_radii_of_chi(normal: np.ndarray) -> None:
 
 
 def test_cube_has_its_own_radii(cube: np.ndarray) -> None:
-    summary = radius_summary(cube)
+    summary = radius_summary(Cloud(cube))
     assert summary["mean"] == pytest.approx(13.86, abs=0.02)
     assert summary["std"] == pytest.approx(0.39, abs=0.01)
     # Below and narrower: hardly any overlap, and the distance is that of the means.
@@ -159,53 +161,16 @@ def test_wasserstein_distance_is_the_shift() -> None:
     lengths = stats.chi(3).ppf((np.arange(1000) + 0.5) / 1000)
     points = np.zeros((1000, 3))
     points[:, 1] = lengths + 0.25
-    assert radius_summary(points)["wasserstein_distance"] == pytest.approx(0.25)
-
-
-def test_covariance_of_a_correlated_normal_comes_back() -> None:
-    rng = np.random.default_rng(4)
-    covariance = np.array([[4.0, 1.2, 0.0], [1.2, 1.0, 0.0], [0.0, 0.0, 0.25]])
-    centre = np.array([3.0, -4.0, 0.0])
-    points = rng.multivariate_normal(centre, covariance, size=200_000)
-    mean, measured = mean_and_covariance(points)
-    assert mean == pytest.approx(centre, abs=0.03)
-    assert measured == pytest.approx(covariance, abs=0.05)
-    assert measured == pytest.approx(np.cov(points, rowvar=False, bias=True))
-    assert strongest_pairs(measured, count=1) == [(0, 1)]
-    summary = covariance_summary(points)
-    assert summary["centre_distance"] == pytest.approx(5, abs=0.03)
-    assert summary["largest_correlation"] == pytest.approx(0.6, abs=0.01)
-    expected = np.linalg.eigvalsh(covariance)[::-1]
-    assert summary["eigenvalues"] == pytest.approx(expected, rel=0.02)
-    assert summary["condition_number"] == pytest.approx(expected[0] / expected[-1], rel=0.03)
-
-
-@given(
-    values=st.lists(st.floats(0.01, 100), min_size=2, max_size=6), seed=st.integers(0, 2**32 - 1)
-)
-@settings(max_examples=50, deadline=None)
-def test_eigenvalues_of_a_rotated_ellipsoid_come_back(values: list[float], seed: int) -> None:
-    d = len(values)
-    rotation, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(d, d)))
-    # Points at +- sqrt(d v) on each axis have exactly the covariance diag(v).
-    half = np.diag(np.sqrt(d * np.array(values)))
-    points = np.concatenate([half, -half]) @ rotation
-    summary = covariance_summary(points)
-    expected = np.sort(values)[::-1]
-    assert summary["eigenvalues"] == pytest.approx(expected, rel=1e-6)
-    shares = expected / expected.sum()
-    rank = np.exp(-(shares * np.log(shares)).sum())
-    assert summary["effective_rank"] == pytest.approx(rank, rel=1e-6)
-    assert 1 <= summary["effective_rank"] <= d + 1e-9
-    assert summary["centre_distance"] == pytest.approx(0, abs=1e-9)
+    assert radius_summary(Cloud(points))["wasserstein_distance"] == pytest.approx(0.25)
 
 
 def test_normal_cloud_keeps_to_the_marchenko_pastur_edges(normal: np.ndarray) -> None:
-    summary = covariance_summary(normal)
+    cloud = Cloud(normal)
+    summary = covariance_summary(cloud)
     low, high = summary["marchenko_pastur_edges"]
     assert (low, high) == pytest.approx(((1 - 0.11314) ** 2, (1 + 0.11314) ** 2), rel=1e-4)
-    assert summary["eigenvalues"][0] == pytest.approx(high, rel=0.03)
-    assert summary["eigenvalues"][-1] == pytest.approx(low, rel=0.03)
+    assert cloud.eigenvalues[0] == pytest.approx(high, rel=0.03)
+    assert cloud.eigenvalues[-1] == pytest.approx(low, rel=0.03)
     assert summary["effective_rank"] > 253
 
 
@@ -215,29 +180,21 @@ def test_marchenko_pastur_edges_for_few_points() -> None:
 
 def test_a_flat_cloud_has_no_condition_number_and_one_point_no_rank() -> None:
     line = np.linspace(-1, 1, 11)[:, None] * np.array([[1.0, 2.0, 0.0]])
-    summary = covariance_summary(line)
+    summary = covariance_summary(Cloud(line))
     assert summary["condition_number"] is None
     assert summary["effective_rank"] == pytest.approx(1)
     assert summary["largest_correlation"] == pytest.approx(1)
-    point = covariance_summary(np.full((1, 3), 0.5))
+    point = covariance_summary(Cloud(np.full((1, 3), 0.5)))
     assert point["condition_number"] is None
     assert point["effective_rank"] == 0
     assert point["largest_correlation"] == 0
 
 
-def test_constant_dimensions_do_not_correlate() -> None:
-    points = np.full((1001, 3), 0.1)
-    points[:, 0] = np.random.default_rng(5).normal(size=1001)
-    matrix = correlation(mean_and_covariance(points)[1])
-    assert matrix == pytest.approx(np.diag([1, 0, 0]))
-    assert strongest_pairs(np.diag([1.0, 0.0, 0.0]), count=1) == [(0, 1)]
-
-
 def test_strongest_pairs_share_no_dimension_while_there_are_others() -> None:
-    covariance = np.eye(5)
+    correlation = np.eye(5)
     for (i, j), value in {(0, 1): 0.9, (0, 2): -0.8, (1, 2): 0.7, (3, 4): -0.2}.items():
-        covariance[i, j] = covariance[j, i] = value
-    assert strongest_pairs(covariance, count=3) == [(0, 1), (3, 4), (0, 2)]
+        correlation[i, j] = correlation[j, i] = value
+    assert strongest_pairs(correlation, count=3) == [(0, 1), (3, 4), (0, 2)]
     assert len(strongest_pairs(np.eye(2), count=6)) == 1
 
 
@@ -259,8 +216,8 @@ def test_mahalanobis_undoes_shift_and_stretch_of_an_ellipsoid() -> None:
     noise = rng.normal(size=(3000, 5))
     mixing = np.diag([10.0, 3.0, 1.0, 0.3, 0.1]) @ rng.normal(size=(5, 5))
     points = 50 + noise @ mixing
-    squared = squared_mahalanobis(points, *mean_and_covariance(points))
-    plain = squared_mahalanobis(noise, *mean_and_covariance(noise))
+    squared = squared_mahalanobis(points, Cloud(points))
+    plain = squared_mahalanobis(noise, Cloud(noise))
     assert squared == pytest.approx(plain, rel=1e-6)
     assert squared.mean() == pytest.approx(5)
 
@@ -268,9 +225,9 @@ def test_mahalanobis_undoes_shift_and_stretch_of_an_ellipsoid() -> None:
 def test_mahalanobis_distances_of_normal_points_follow_their_law() -> None:
     rng = np.random.default_rng(9)
     own, new = rng.normal(size=(2, 600, 100))
-    moments = mean_and_covariance(own)
+    fitted = Cloud(own)
     for points, fitted_ones in ((own, True), (new, False)):
-        squared = squared_mahalanobis(points, *moments)
+        squared = squared_mahalanobis(points, fitted)
         summary = mahalanobis_summary(squared, fitted=600, dimensions=100, own=fitted_ones)
         assert summary["ks_distance_to_expected"] < 1.63 / np.sqrt(600)
         assert summary["mean"] == pytest.approx(summary["expected_mean"], rel=0.02)
@@ -287,15 +244,8 @@ def test_with_many_images_the_law_is_chi_square() -> None:
         assert law.cdf(places) == pytest.approx([0.01, 0.5, 0.99], abs=1e-4)
 
 
-def test_flat_clouds_are_told() -> None:
-    assert is_flat(np.diag([1.0, 0.0]))
-    assert not is_flat(np.diag([1.0, 1e-6]))
-    points = np.random.default_rng(10).normal(size=(5, 8))
-    assert is_flat(mean_and_covariance(points)[1])
-
-
 def test_radius_table_holds_densities(normal: np.ndarray, cube: np.ndarray) -> None:
-    table = radius_table({"train": radii(normal), "test": radii(cube)}, z_dim=256)
+    table = radius_table({"train": Cloud(normal).radii, "test": Cloud(cube).radii}, z_dim=256)
     assert list(table) == ["radius", "train", "test", "chi"]
     width = table["radius"][1] - table["radius"][0]
     for name in ("train", "test", "chi"):

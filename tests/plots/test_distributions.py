@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 from scipy import stats
 
+from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.statistics import (
     component_table,
     dimension_table,
     histogram_table,
     marchenko_pastur_eigenvalues,
-    radii,
     radius_table,
 )
 from celeba_vae.plots import distributions as plots
@@ -27,13 +27,14 @@ def _cloud(seed: int) -> np.ndarray:
 
 def _radius(seed: int) -> bytes:
     z = np.random.default_rng(seed).normal(size=(3, 200, 8))
-    lengths = {name: radii(a) for name, a in zip(("train", "validation", "test"), z, strict=True)}
+    names = ("train", "validation", "test")
+    lengths = {name: Cloud(each).radii for name, each in zip(names, z, strict=True)}
     table = radius_table(lengths, 8)
     return plots.plot_radius({"z": table, "mu": table}, 8)
 
 
 def _mahalanobis(seed: int) -> bytes:
-    squared = {"train": radii(np.random.default_rng(seed).normal(size=(200, 8))) ** 2}
+    squared = {"train": Cloud(np.random.default_rng(seed).normal(size=(200, 8))).radii ** 2}
     table = histogram_table(squared, stats.chi2(8), name="squared", of="chi2")
     return plots.plot_mahalanobis(table, 8, {"a": stats.chi2(9), "b": stats.chi2(10)})
 
@@ -67,7 +68,7 @@ def _eigenvalues(seed: int) -> bytes:
     return plots.plot_eigenvalues({"z": values, "mu": values / 2}, expected, images=200)
 
 
-def _rate(seed: int) -> bytes:
+def _kl_decomposition(seed: int) -> bytes:
     # Estimates may be a little below 0.
     parts = {
         "index_code_mutual_information": 3.0 + seed,
@@ -75,7 +76,7 @@ def _rate(seed: int) -> bytes:
         "dimension_wise_kl": 1.0,
         "mutual_information_limit": 5.0,
     }
-    return plots.plot_rate({"train": parts, "test": parts})
+    return plots.plot_kl_decomposition({"train": parts, "test": parts})
 
 
 def _planes(seed: int) -> bytes:
@@ -129,7 +130,7 @@ PLOTS = [
     _normality,
     _components,
     _eigenvalues,
-    _rate,
+    _kl_decomposition,
     _planes,
     _principal,
     _attributes,

@@ -19,7 +19,7 @@ params = load_params(overrides=["train.epochs=1", "train.batch_size=64"])
 from celeba_vae.backend import configure_backend
 configure_backend(sys.argv[2], params.threads)
 import numpy as np
-from celeba_vae.latent.statistics import covariance_summary
+from celeba_vae.latent.cloud import Cloud
 from celeba_vae.model.vae import VAE
 from celeba_vae.shards.read import Split
 from celeba_vae.training.fit import fit
@@ -36,7 +36,7 @@ digest = hashlib.sha256()
 for weight in vae.weights:
     digest.update(np.asarray(weight).tobytes())
 cloud = np.random.default_rng(1).normal(size=(5000, 256))
-digest.update(covariance_summary(cloud)["eigenvalues"].tobytes())
+digest.update(Cloud(cloud).eigenvalues.tobytes())
 print(digest.hexdigest())
 """
 

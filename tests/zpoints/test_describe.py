@@ -1,145 +1,210 @@
-"""The whole of the stage on a tiny model and tiny shards, variational and not."""
+"""Statistics, tables and plots of ideal posteriors."""
 
 import csv
-import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 
-import celeba_vae
-from celeba_vae.latent.samplers import SAMPLERS, draw, load_samplers
-from celeba_vae.model.pretrained import save
-from celeba_vae.model.vae import VAE
-from celeba_vae.params import ModelParams, ZpointsParams
-from celeba_vae.runtime.errors import UserError
-from celeba_vae.zpoints.run import describe_zpoints
-from tests.support import ROOT
+from celeba_vae.latent.cloud import Cloud
+from celeba_vae.params import ZpointsParams
+from celeba_vae.runtime.files import write_json
+from celeba_vae.runtime.outs import write_outs
+from celeba_vae.zpoints.describe import Described, describe_splits, metrics_of
+from celeba_vae.zpoints.encode import Encoded
+from celeba_vae.zpoints.pictures import plot_zpoints
+from celeba_vae.zpoints.tables import as_table, curves, table_of_dimensions
 
-SCHEMA = json.loads((ROOT / "src/celeba_vae/zpoints/zpoints.schema.json").read_text())
-COUNTS = {"train": 70, "validation": 24, "test": 20}
+QUICK = ZpointsParams(seed=1, active_variance=0.01, tests="quick")
+FULL = ZpointsParams(seed=1, active_variance=0.01, tests="full")
 
-
-def _shards(folder: Path, *, attributes: bool) -> Path:
-    """Write shards of random images; the columns of the index stand in another order."""
-    folder.mkdir()
-    rng = np.random.default_rng(1)
-    header = ["file_name", "split", *(["Young", "Male", "factor_age"] if attributes else [])]
-    lines = [",".join(header)]
-    splits = {}
-    for split, count in COUNTS.items():
-        images = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-        np.save(folder / f"{split}.npy", images)
-        shard = {"file": f"{split}.npy", "images": count, "sha256": ""}
-        splits[split] = {"images": count, "shards": [shard]}
-        for row in range(count):
-            known = ["1" if row % 2 else "-1", "-1" if row % 3 else "1", "0.5"]
-            lines.append(",".join([f"{split} {row}.jpg", split, *(known if attributes else [])]))
-    manifest = {"image_shape": [32, 32, 3], "crop": None, "filter": "box", "splits": splits}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    (folder / "images.csv").write_text("\n".join(lines) + "\n")
-    return folder
+OF_ALL = {"components.png", "dimensions.png", "eigenvalues.png", "normality.png", "radius.png"}
+OF_PLANES = {"planes.png", "principal.png", "attributes.png"}
 
 
-def _model(folder: Path, params: ModelParams) -> Path:
-    manifest = {"image_shape": [32, 32, 3], "crop": None, "filter": "box"}
-    vae = VAE(params, size=32, seed=1)
-    save(vae, params, manifest=manifest, threads=2, folder=folder)
-    return folder
-
-
-Described = tuple[Path, dict[str, Any], dict[str, Any]]
-
-
-def _described(tmp_path: Path, model: ModelParams, *, tests: str, attributes: bool) -> Described:
-    shards = _shards(tmp_path / "shards", attributes=attributes)
-    _model(tmp_path / "model", model)
-    params = ZpointsParams.model_validate({"seed": 1, "active_variance": 0.01, "tests": tests})
-    folder, metrics = tmp_path / "zpoints", tmp_path / "metrics.json"
-    describe_zpoints(tmp_path / "model", shards, folder, metrics, params=params)
-    figures = json.loads((folder / "zpoints.json").read_text())
-    return folder, figures, json.loads(metrics.read_text())
-
-
-def test_everything_of_a_vae(tmp_path: Path, model_params: Callable[..., ModelParams]) -> None:
-    folder, figures, metrics = _described(tmp_path, model_params(), tests="full", attributes=True)
-    jsonschema.validate(figures, SCHEMA)
-    assert set(metrics) == {"train", "validation", "test", "samplers", "region"}
-    assert metrics["train"]["images"] == 70
-    assert metrics["samplers"]["best"] in SAMPLERS
-    assert {path.name for path in (folder / "plots").glob("*.png")} == {
-        f"{name}.png"
-        for name in (
-            *("radius", "dimensions", "normality", "components", "eigenvalues", "mahalanobis"),
-            *("rate", "planes", "principal", "attributes", "samplers", "cube", "cubes", "scales"),
-        )
-    }
-    # z-points, file names and attributes belong together.
-    with (folder / "rows.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["split", "row", "file_name", "Male", "Young"]
-    assert len(rows) == sum(COUNTS.values())
-    for row in rows:
-        number = int(row["row"])
-        assert row["file_name"] == f"{row['split']} {number}.jpg"
-        assert row["Young"] == ("1" if number % 2 else "-1")
-        assert row["Male"] == ("-1" if number % 3 else "1")
-    model = celeba_vae.load(tmp_path / "model")
-    mu, _ = model.encode(np.load(tmp_path / "shards/test.npy"))
-    assert np.allclose(np.load(folder / "test_mu.npy"), mu, atol=1e-6)
-    fitted = load_samplers(folder / "samplers.npz", z_dim=6)
-    for name in SAMPLERS:
-        assert draw(fitted, name, 3, seed=1, temperature=1).shape == (3, 6)
-
-
-def test_what_a_plain_autoencoder_lacks_is_left_out(
-    tmp_path: Path, model_params: Callable[..., ModelParams]
-) -> None:
-    plain = model_params(variational=False)
-    folder, figures, metrics = _described(tmp_path, plain, tests="quick", attributes=False)
-    jsonschema.validate(figures, SCHEMA)
-    assert not list(folder.glob("*log_var*"))
-    assert np.array_equal(np.load(folder / "train_mu.npy"), np.load(folder / "train_z.npy"))
-    assert not {"rate", "kl_nats_per_image", "posterior_variance_mean"} & set(
-        figures["splits"]["train"]
+def _posterior(images: int, z_dim: int, active: int, seed: int) -> Encoded:
+    """Return an ideal aggregate posterior whose last dimensions are collapsed."""
+    rng = np.random.default_rng(seed)
+    deviation = np.linspace(0.9, 0.5, z_dim)
+    deviation[active:] = 0
+    mu = rng.standard_normal((images, z_dim)) * deviation
+    log_var = np.broadcast_to(np.log(1 - deviation**2), mu.shape)
+    z = mu + rng.standard_normal(mu.shape) * np.exp(log_var / 2)
+    return Encoded(
+        Cloud(mu.astype(np.float32)), log_var.astype(np.float32), Cloud(z.astype(np.float32))
     )
-    assert "kl_nats_per_image" not in metrics["train"]
-    pictures = {path.stem for path in (folder / "plots").glob("*.png")}
-    assert not {"rate", "attributes"} & pictures
-    assert {"samplers", "scales", "dimensions"} <= pictures
-    with (folder / "rows.csv").open(newline="") as file:
-        assert next(csv.reader(file)) == ["split", "row", "file_name"]
 
 
-def test_an_index_that_does_not_fit_is_refused(
-    tmp_path: Path, model_params: Callable[..., ModelParams]
-) -> None:
-    shards = _shards(tmp_path / "shards", attributes=False)
-    _model(tmp_path / "model", model_params())
-    index = shards / "images.csv"
-    index.write_text(index.read_text().replace("test 3.jpg,test\n", ""))
-    params = ZpointsParams(seed=1, active_variance=0.01, tests="quick")
-    with pytest.raises(UserError, match="has 19 rows of the split test, the shards have 20"):
-        describe_zpoints(
-            tmp_path / "model", shards, tmp_path / "z", tmp_path / "m.json", params=params
+def _splits(z_dim: int = 20, active: int = 14) -> dict[str, Encoded]:
+    return {
+        "train": _posterior(600, z_dim, active, seed=1),
+        "validation": _posterior(200, z_dim, active, seed=2),
+        "test": _posterior(150, z_dim, active, seed=3),
+    }
+
+
+def _first(split: Encoded, count: int) -> Encoded:
+    log_var = np.asarray(split.log_var)[:count]
+    return Encoded(Cloud(split.mu.points[:count]), log_var, Cloud(split.z.points[:count]))
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _written(
+    folder: Path,
+    splits: Mapping[str, Encoded],
+    params: ZpointsParams = QUICK,
+    attributes: tuple[str, ...] = ("Male", "Young"),
+) -> dict[str, dict[str, Any]]:
+    described = describe_splits(splits, params=params)
+    columns = curves(splits, described)
+    # The first is had by some, the others by all.
+    has = splits["train"].mu.points[:, :1] > np.array([0.0, -np.inf])
+    known = dict(zip(attributes, has.T, strict=False))
+    plots = plot_zpoints(splits, described, columns, known, params=params)
+    write_outs(folder, {"zpoints.csv": table_of_dimensions(described)})
+    write_outs(folder, {f"{name}.tsv": as_table(each) for name, each in columns.items()})
+    write_outs(folder / "plots", {f"{name}.png": picture for name, picture in plots.items()})
+    return _values(described)
+
+
+def _values(described: Mapping[str, Described]) -> dict[str, dict[str, Any]]:
+    return {name: split.values for name, split in described.items()}
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
+    """A folder with everything, and its values."""
+    folder = tmp_path_factory.mktemp("full")
+    return folder, _written(folder, _splits(), FULL)
+
+
+def test_values_of_an_ideal_posterior() -> None:
+    described = describe_splits(_splits(), params=QUICK)
+    values = _values(described)
+    assert [values[name]["images"] for name in values] == [600, 200, 150]
+    train = values["train"]
+    assert train["active_dimensions"] == 14
+    assert train["z"]["radius"]["mean"] == pytest.approx(train["z"]["radius"]["chi_mean"], abs=0.06)
+    assert described["train"].dimensions["kl"].sum() == pytest.approx(train["kl_nats_per_image"])
+    # The aggregate posterior is N(0, I): all of the rate tells the images apart, or would with
+    # more of them.
+    assert train["rate"]["dimension_wise_kl"] == pytest.approx(0, abs=0.3)
+    for split in values.values():
+        z = split["z"]
+        assert z["energy"]["energy_distance"] == pytest.approx(0, abs=0.03)
+        mahalanobis = z["mahalanobis"]
+        assert mahalanobis["mean"] == pytest.approx(mahalanobis["expected_mean"], rel=0.06)
+        assert z["dimensions"]["ks_distance_mean"] == pytest.approx(
+            z["dimensions"]["ks_distance_expected"], rel=0.25
         )
-    assert not (tmp_path / "z/rows.csv").exists()
-    assert not (tmp_path / "m.json").exists()
+        # Collapsed dimensions make mu flat: no distance from its centre is defined.
+        assert "mahalanobis" not in split["mu"]
+        assert "normality" not in split
 
 
-def test_the_schema_describes_every_figure() -> None:
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+Full = tuple[Path, dict[str, dict[str, Any]]]
 
-    def check(node: Any) -> None:
-        for name, each in node.get("properties", {}).items():
-            assert "description" in each or "$ref" in each, name
-            check(each)
-            check(each.get("items", {}))
-            assert each.get("type") != "object" or each["additionalProperties"] is False, name
 
-    check(SCHEMA)
-    for definition in SCHEMA["$defs"].values():
-        check(definition)
+def test_full_adds_tests_and_changes_nothing_else(full: Full) -> None:
+    quick = _values(describe_splits(_splits(), params=QUICK))
+    for name, split in full[1].items():
+        tests = split["normality"]
+        assert tests["points"] == split["images"]
+        assert abs(tests["mardia"]["kurtosis_z"]) < 4
+        assert tests["henze_zirkler"]["p_value"] > 1e-3
+        accuracy = tests["classifier_two_sample"]
+        assert abs(accuracy["accuracy"] - 0.5) < 4 * accuracy["accuracy_std"]
+        assert split == quick[name] | {"normality": tests}
+
+
+def test_tables_and_plots_are_written(full: Full) -> None:
+    folder, values = full
+    assert {path.name for path in folder.iterdir() if path.is_file()} == {
+        "components.tsv",
+        "eigenvalues.tsv",
+        "radius.tsv",
+        "zpoints.csv",
+    }
+    pictures = {path.name for path in (folder / "plots").iterdir()}
+    assert pictures == OF_ALL | OF_PLANES | {"mahalanobis.png", "rate.png", "tsne.png"}
+
+    dimensions = _rows(folder / "zpoints.csv")
+    assert len(dimensions) == 3 * 20
+    train = [row for row in dimensions if row["split"] == "train"]
+    assert [row["active"] for row in train] == ["1"] * 14 + ["0"] * 6
+    total = values["train"]["kl_nats_per_image"]
+    assert sum(float(row["kl"]) for row in train) == pytest.approx(total, rel=1e-4)
+    assert float(train[19]["mu_std"]) == 0
+
+    radius = _rows(folder / "radius.tsv")
+    assert list(radius[0]) == ["radius", "train", "validation", "test", "chi"]
+    components = _rows(folder / "components.tsv")
+    assert list(components[0]) == ["z", *(f"component_{i}" for i in range(1, 13)), "normal"]
+    eigenvalues = [float(row["z"]) for row in _rows(folder / "eigenvalues.tsv")]
+    assert eigenvalues == sorted(eigenvalues, reverse=True)
+    largest = values["train"]["z"]["shape"]["eigenvalue_max"]
+    assert eigenvalues[0] == pytest.approx(largest, rel=1e-5)
+
+
+def test_the_same_bytes_again(full: Full, tmp_path: Path) -> None:
+    folder, values = full
+    assert _written(tmp_path, _splits(), FULL) == values
+    assert _content(tmp_path) == _content(folder)
+
+
+def test_a_plain_autoencoder_has_no_values_of_kl(tmp_path: Path) -> None:
+    plain = {name: Encoded(each.z, None, each.z) for name, each in _splits().items()}
+    values = _written(tmp_path, plain, attributes=())
+    lacking = {"kl_nats_per_image", "posterior_variance_mean", "rate"}
+    variational = _values(describe_splits(_splits(), params=QUICK))
+    for name, split in values.items():
+        assert set(variational[name]) - set(split) == lacking
+        assert split["mu"] == split["z"]
+    pictures = {path.name for path in (tmp_path / "plots").iterdir()}
+    # Nor, here, any of attributes.
+    assert pictures == OF_ALL | OF_PLANES - {"attributes.png"} | {"mahalanobis.png"}
+    assert not {"kl", "posterior_variance"} & set(_rows(tmp_path / "zpoints.csv")[0])
+    metrics = metrics_of(describe_splits(plain, params=QUICK))["train"]
+    assert "kl_nats_per_image" not in metrics
+    assert metrics["z_radius_mean"] == metrics["mu_radius_mean"] > 0
+
+
+@pytest.mark.parametrize("z_dim", [1, 2])
+def test_small_latent_spaces_have_a_report(tmp_path: Path, z_dim: int) -> None:
+    values = _written(tmp_path, _splits(z_dim, active=z_dim))
+    assert values["train"]["z_dim"] == z_dim
+    pictures = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert (pictures >= OF_PLANES) == (z_dim > 1)
+    assert f"component_{z_dim}" in _rows(tmp_path / "components.tsv")[0]
+
+
+def test_fewer_images_than_dimensions_have_what_can_be_said(tmp_path: Path) -> None:
+    splits = {name: _first(each, 9) for name, each in _splits().items()}
+    values = _written(tmp_path, splits, FULL)
+    for split in values.values():
+        assert "mahalanobis" not in split["z"]
+        assert "normality" not in split
+        assert split["z"]["shape"]["condition_number"] is None
+    assert "mahalanobis.png" not in _content(tmp_path)
+    write_json(tmp_path / "zpoints.json", values)
+
+
+def test_a_split_of_one_image_has_values_that_json_can_hold(tmp_path: Path) -> None:
+    splits = {name: _first(each, 1) for name, each in _splits().items()}
+    described = describe_splits(splits, params=QUICK)
+    values = _values(described)
+    write_outs(tmp_path, {"zpoints.csv": table_of_dimensions(described)})
+    columns = curves(splits, described)
+    write_outs(tmp_path, {f"{name}.tsv": as_table(each) for name, each in columns.items()})
+    assert values["test"]["z"]["shape"]["condition_number"] is None
+    write_json(tmp_path / "zpoints.json", values)

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from celeba_vae.model.pretrained import Pretrained, load, save
 from celeba_vae.model.vae import VAE
@@ -11,10 +10,10 @@ from celeba_vae.params import ModelParams
 from celeba_vae.zpoints.region import (
     CUBES,
     SCALES,
+    cube_faces,
     draw_cube,
+    scaled_faces,
     scan_cubes,
-    write_cube_faces,
-    write_scaled_faces,
 )
 
 
@@ -65,24 +64,20 @@ def test_points_that_are_all_the_origin_have_a_scan() -> None:
     assert scan["best_b"] == min(scan["b"])
 
 
-def test_scaled_faces_are_those_of_the_decoder(tmp_path: Path, model: Pretrained) -> None:
+def test_scaled_faces_are_those_of_the_decoder(model: Pretrained) -> None:
     z = np.random.default_rng(3).normal(size=(12, 6)).astype(np.float32)
-    rows = write_scaled_faces(tmp_path / "scales.png", model, z)
+    grid, rows = scaled_faces(model, z)
     assert [row["scale"] for row in rows] == list(SCALES)
     lengths = np.linalg.norm(z[:10], axis=1).mean()
     assert [row["radius_mean"] for row in rows] == pytest.approx([s * lengths for s in SCALES])
     assert all(row["round_trip_mse"] >= 0 for row in rows)
-    with Image.open(tmp_path / "scales.png") as image:
-        grid = np.asarray(image)
     faces = model.decode(1.5 * z[:10])
     # The fourth of seven rows.
     assert _shows(grid[len(grid) - 4 * 34 + 2 :], faces[9])
 
 
-def test_cube_faces_are_of_the_named_size(tmp_path: Path, model: Pretrained) -> None:
-    write_cube_faces(tmp_path / "cubes.png", model, best_b=1.2, seed=4)
-    with Image.open(tmp_path / "cubes.png") as image:
-        grid = np.asarray(image)
+def test_cube_faces_are_of_the_named_size(model: Pretrained) -> None:
+    grid = cube_faces(model, best_b=1.2, seed=4)
     faces = model.decode(CUBES[2] * 1.2 * draw_cube(10, 6, b=1.0, seed=4))
     # The third of six rows.
     assert _shows(grid[len(grid) - 4 * 34 + 2 :], faces[9])

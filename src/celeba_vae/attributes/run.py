@@ -14,11 +14,11 @@ from sklearn.preprocessing import StandardScaler
 from celeba_vae.faces.layout import ATTRIBUTES, SPLITS
 from celeba_vae.latent.directions import DIRECTIONS_FILE, attribute_direction, save_directions
 from celeba_vae.latent.disentanglement import FactorScores, completeness, score_factors
-from celeba_vae.latent.statistics import Floats
 from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.params import AttributesParams
 from celeba_vae.plots.grids import labelled_grid, png
 from celeba_vae.plots.probes import plot_factors, plot_probes
+from celeba_vae.runtime.arrays import Floats
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import write_bytes, write_json, write_tsv
 from celeba_vae.runtime.progress import progress_bar

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_vae.latent.samplers import SAMPLERS, Fitted, draw
+from celeba_vae.latent.samplers import SAMPLERS, FittedSamplers, draw
 from celeba_vae.metrics.features import random_features, thumbnails
 from celeba_vae.metrics.frechet import features_of, frechet_distance, load_inception
 from celeba_vae.metrics.likelihood import fit_sigma, likelihood_bounds
@@ -53,7 +53,7 @@ _BLOCK = 512
 _SHOWN = 10
 
 
-def drawings_of(fitted: Fitted, *, every: bool) -> dict[str, Drawing]:
+def drawings_of(fitted: FittedSamplers, *, every: bool) -> dict[str, Drawing]:
     """Return the samplers to compare, by name.
 
     Args:
@@ -286,7 +286,7 @@ def _fid(
     return described
 
 
-def _drawing(fitted: Fitted, name: Sampler, temperature: float) -> Draw:
+def _drawing(fitted: FittedSamplers, name: Sampler, temperature: float) -> Draw:
     return lambda n, seed: draw(fitted, name, n, seed=seed, temperature=temperature)
 
 

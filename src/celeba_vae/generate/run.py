@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from celeba_vae.latent.samplers import Fitted, draw, draw_gaussian, draw_normal
+from celeba_vae.latent.samplers import FittedSamplers, draw, draw_gaussian, draw_normal
 from celeba_vae.metrics.quality import reconstruction_quality
 from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.params import GenerateParams
@@ -35,7 +35,7 @@ def straight_walks(starts: np.ndarray, ends: np.ndarray, *, steps: int) -> np.nd
 
 def write_samples(
     model: Pretrained,
-    fitted: Fitted,
+    fitted: FittedSamplers,
     validation: Split,
     folder: Path,
     params: GenerateParams,

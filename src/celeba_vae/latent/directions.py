@@ -1,4 +1,4 @@
-"""Directions in the latent space along which the faces of an attribute lie, to edit faces with."""
+"""Directions of attributes in the latent space, to edit faces with."""
 
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_vae.latent.statistics import Floats
+from celeba_vae.runtime.arrays import Floats
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import atomic_path
 
 DIRECTIONS_FILE = "directions.npz"
 
-_MEND = "`dvc repro attributes` writes it"
+_FIX = "`dvc repro attributes` writes it"
 
 
 def attribute_direction(mu: Floats, has: NDArray[np.bool_]) -> Floats:
@@ -71,10 +71,10 @@ def load_directions(path: Path, *, z_dim: int) -> dict[str, NDArray[np.float32]]
             names = [str(name) for name in arrays["attributes"]]
             steps = arrays["steps"].astype(np.float32)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {_MEND}") from None
+        raise UserError(f"{path}: no such file; {_FIX}") from None
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
         raise UserError(
-            f"{path}: holds no directions, the arrays attributes and steps, or is damaged; {_MEND}"
+            f"{path}: holds no directions, the arrays attributes and steps, or is damaged; {_FIX}"
         ) from None
     if steps.shape != (len(names), z_dim):
         raise UserError(

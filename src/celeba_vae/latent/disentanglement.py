@@ -1,6 +1,6 @@
-"""Which true factor sits in which dimensions of the latent space: DCI and MIG.
+"""Disentanglement of true factors in the latent space: DCI and MIG.
 
-For drawn faces, whose factors are known. A factor is a column of numbers or of words.
+For synthetic faces, whose factors are known. A factor is a column of numbers or of words.
 """
 
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import Lasso
 
-from celeba_vae.latent.statistics import Floats
+from celeba_vae.runtime.arrays import Floats
 
 # Values that a discretised dimension or factor has at most, as in Locatello et al. (2019).
 BINS = 20
 
-# Images that the figures are made of, the first ones: enough for two digits, in a few seconds.
-# Drawn faces are independent of each other, so the first ones are as good as any.
+# Images that the scores are made of, the first ones: enough for two digits, in a few seconds.
+# Synthetic faces are independent of each other, so the first ones are as good as any.
 IMAGES = 4096
 
 Words = NDArray[np.str_]
@@ -25,7 +25,7 @@ Words = NDArray[np.str_]
 
 @dataclass(frozen=True)
 class FactorScores:
-    """Where f factors sit in z_dim dimensions.
+    """Scores of f factors in z_dim dimensions.
 
     Attributes:
         names: the factors that vary; the others are left out.
@@ -47,7 +47,7 @@ class FactorScores:
         return information_gaps(self.information, self.entropies)
 
     def summary(self) -> dict[str, float]:
-        """Return the figures of all factors together, each from 0 to 1 but informativeness."""
+        """Return the scores of all factors together, each from 0 to 1 but informativeness."""
         return {
             "disentanglement": weighted(disentanglement(self.importances), self.importances.sum(0)),
             "completeness": weighted(completeness(self.importances), self.importances.sum(1)),
@@ -159,10 +159,10 @@ def lasso_importances(
         importances: (f, z_dim), not negative; 0 for factors that are not predicted on test.
         informativeness: (f,), R^2 on test: 1 perfect, 0 as good as the mean, below 0 worse.
     """
-    centre, spread = train.mean(axis=0), train.std(axis=0)
+    mean, std = train.mean(axis=0), train.std(axis=0)
     # A constant dimension tells nothing, whatever it is divided by.
-    scale = np.where(spread > 0, spread, 1.0)
-    inputs, held_out = (train - centre) / scale, (test - centre) / scale
+    scale = np.where(std > 0, std, 1.0)
+    inputs, held_out = (train - mean) / scale, (test - mean) / scale
     targets = np.concatenate([values for values, _ in columns], axis=1)
     means, deviations = targets.mean(axis=0), targets.std(axis=0)
     varying = np.where(deviations > 0, deviations, 1.0)

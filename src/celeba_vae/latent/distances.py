@@ -1,4 +1,4 @@
-"""How far apart two clouds of points are, and how far from normal one is, in one figure each.
+"""Distances of two clouds of points, and tests of one for normality.
 
 Pairs of points cost time and memory with the square of their number, so the callers hand in
 subsamples (see `subsample`) and say how large they are. All work is done in float64.
@@ -16,7 +16,10 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from celeba_vae.latent.statistics import Floats, Points
+from celeba_vae.runtime.arrays import Floats, Points
+
+# Points of each cloud in an energy distance.
+ENERGY_POINTS = 2048
 
 # Rows of a matrix of distances that are in memory at a time.
 _BLOCK_ROWS = 1024
@@ -48,7 +51,7 @@ def energy_distance(one: Floats, other: Floats) -> float:
     different points: 0 on average, and so now and then a little below, if both are samples of
     the same distribution, and above 0 for all others.
     """
-    return 2 * mean_distance(one, other) - mean_spread(one) - mean_spread(other)
+    return 2 * mean_distance(one, other) - mean_pair_distance(one) - mean_pair_distance(other)
 
 
 def energy_distances_of_scaled(
@@ -77,7 +80,9 @@ def energy_distances_of_scaled(
             squares = own - 2 * scale * products + scale**2 * lengths
             cross[place] += np.sqrt(np.maximum(squares, 0)).sum()
     return (
-        2 * cross / (len(moved) * len(around)) - scales * mean_spread(around) - mean_spread(moved)
+        2 * cross / (len(moved) * len(around))
+        - scales * mean_pair_distance(around)
+        - mean_pair_distance(moved)
     )
 
 
@@ -91,8 +96,8 @@ def mean_distance(one: Floats, other: Floats) -> float:
     return total / (len(one) * len(other))
 
 
-def mean_spread(points: Floats) -> float:
-    """Return the mean distance of two different points of a cloud (n, d); 0 if there is one."""
+def mean_pair_distance(points: Floats) -> float:
+    """Return the mean distance of two different points of a cloud (n, d); 0 for a single point."""
     count = len(points)
     return mean_distance(points, points) * count / (count - 1) if count > 1 else 0.0
 
@@ -106,7 +111,7 @@ def energy_summary(points: Floats, normal: Floats) -> dict[str, float | int]:
         that does not depend on the unit of z.
     """
     cross = 2 * mean_distance(points, normal)
-    distance = cross - mean_spread(points) - mean_spread(normal)
+    distance = cross - mean_pair_distance(points) - mean_pair_distance(normal)
     return {
         "points": len(points),
         "energy_distance": distance,
@@ -184,13 +189,13 @@ def henze_zirkler(points: Floats) -> dict[str, float | int]:
         * narrow ** (-d / 2)
         * (1 + 3 * d * beta4 / (2 * narrow) + d * (d + 2) * beta8 / (2 * narrow**2))
     )
-    spread = np.sqrt(np.log(1 + variance / mean**2))
-    centre = np.log(mean) - spread**2 / 2
+    log_std = np.sqrt(np.log(1 + variance / mean**2))
+    log_mean = np.log(mean) - log_std**2 / 2
     return {
         "dimensions": d,
         "statistic": statistic,
         "expected": mean,
-        "p_value": float(stats.norm.sf((np.log(max(statistic, 1e-300)) - centre) / spread)),
+        "p_value": float(stats.norm.sf((np.log(max(statistic, 1e-300)) - log_mean) / log_std)),
     }
 
 

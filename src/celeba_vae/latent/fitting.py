@@ -1,4 +1,4 @@
-"""Fit the samplers to the z-points of the training images, and choose among them on validation."""
+"""Fitting of the samplers to the training z-points, and choice among them on validation."""
 
 import warnings
 from collections.abc import Mapping
@@ -8,7 +8,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.distances import (
+    ENERGY_POINTS,
     energy_distance,
     energy_distances_of_scaled,
     subsample,
@@ -16,14 +18,14 @@ from celeba_vae.latent.distances import (
 from celeba_vae.latent.samplers import (
     SAMPLERS,
     Ellipse,
-    Fitted,
+    FittedSamplers,
     Gaussian,
     Mixture,
     centre_of,
     draw,
 )
-from celeba_vae.latent.statistics import Floats, Points, mean_and_covariance
 from celeba_vae.params import Sampler
+from celeba_vae.runtime.arrays import Floats
 
 # Numbers of components that are tried, and the fewest points that a component may stand for: one
 # that sits on a single training image would draw copies of it.
@@ -34,19 +36,15 @@ MIXTURE_POINTS = 32_768
 # Temperatures that are tried: 0.7 to 1.3.
 TEMPERATURES = np.arange(28, 53) / 40
 
-# Points of each cloud in an energy distance.
-ENERGY_POINTS = 2048
 
+def fit_gaussian(z: Cloud) -> Gaussian:
+    """Return the Gaussian with centre and covariance of a cloud.
 
-def fit_gaussian(z: Points) -> Gaussian:
-    """Return the Gaussian with centre and covariance of the points z, (images, z_dim).
-
-    The maximum-likelihood fit; fewer images than dimensions and constant dimensions are fine.
+    The maximum-likelihood fit; fewer points than dimensions and constant dimensions are fine.
     """
-    mean, covariance = mean_and_covariance(z)
-    values, axes = np.linalg.eigh(covariance)
+    values, axes = z.eigenvectors
     deviations = np.sqrt(np.clip(values, 0, None))
-    return Gaussian(mean=mean, root=(axes * deviations) @ axes.T)
+    return Gaussian(mean=z.mean, root=(axes * deviations) @ axes.T)
 
 
 def fit_ellipse(gaussian: Gaussian) -> Ellipse:
@@ -60,7 +58,7 @@ def fit_ellipse(gaussian: Gaussian) -> Ellipse:
 
 
 def fit_mixture(
-    z: Points, validation: Points, ellipse: Ellipse, *, seed: int
+    z: Cloud, validation: Cloud, ellipse: Ellipse, *, seed: int
 ) -> tuple[Mixture, list[dict[str, Any]]]:
     """Fit mixtures of normal distributions and return the one that suits held-out points best.
 
@@ -71,8 +69,8 @@ def fit_mixture(
     GaussianMixture, on at most MIXTURE_POINTS seeded points.
 
     Args:
-        z: (images, z_dim), to be fitted.
-        validation: (images, z_dim), not fitted: the mean log-likelihood of these points chooses
+        z: the points to be fitted.
+        validation: points that are not fitted: the mean log-likelihood of these points chooses
             the axes and the number of components out of MIXTURE_COMPONENTS.
         ellipse: principal axes of z, see `fit_ellipse`.
         seed: chooses the points and where the fit begins.
@@ -82,17 +80,15 @@ def fit_mixture(
         them were kept because they stand for at least MIXTURE_SHARE points, log_likelihood of the
         validation points (nats per point).
     """
-    points = subsample(z, count=MIXTURE_POINTS, seed=seed)
-    held_out = subsample(validation, count=MIXTURE_POINTS, seed=seed)
+    points = subsample(z.points, count=MIXTURE_POINTS, seed=seed)
+    held_out = subsample(validation.points, count=MIXTURE_POINTS, seed=seed)
     tried: list[dict[str, Any]] = []
     mixtures = []
-    for name, axes in (("own", np.eye(z.shape[1])), ("principal", ellipse.axes)):
+    for name, axes in (("own", np.eye(z.dimensions)), ("principal", ellipse.axes)):
         along, held = (points - ellipse.mean) @ axes, (held_out - ellipse.mean) @ axes
-        spread = along.std(axis=0)
+        std = along.std(axis=0)
         # A flat direction has no likelihood: it counts as very thin. All points may be the same.
-        scale = (
-            np.maximum(spread, 1e-4 * spread.max()) if spread.max() > 0 else np.ones_like(spread)
-        )
+        scale = np.maximum(std, 1e-4 * std.max()) if std.max() > 0 else np.ones_like(std)
         for components in MIXTURE_COMPONENTS:
             if components > max(1, len(points) // MIXTURE_SHARE):
                 continue
@@ -133,7 +129,9 @@ def _drop_rare(mixture: GaussianMixture, points: int) -> None:
         setattr(mixture, name, getattr(mixture, name)[kept])
 
 
-def fit_samplers(splits: Mapping[str, Points], *, seed: int) -> tuple[Fitted, dict[str, Any]]:
+def fit_samplers(
+    splits: Mapping[str, Cloud], *, seed: int
+) -> tuple[FittedSamplers, dict[str, Any]]:
     """Fit all samplers to train, choose on validation, report on test.
 
     The measure: the energy distance (see `energy_distance`) of at most ENERGY_POINTS draws from as
@@ -141,7 +139,7 @@ def fit_samplers(splits: Mapping[str, Points], *, seed: int) -> tuple[Fitted, di
     and then of the samplers.
 
     Args:
-        splits: z of train, validation and test, (images, z_dim) each.
+        splits: z of train, validation and test.
         seed: of the fit, of the draws and of the subsamples.
 
     Returns:
@@ -150,16 +148,17 @@ def fit_samplers(splits: Mapping[str, Points], *, seed: int) -> tuple[Fitted, di
         temperature 1, and the curve over all `temperatures`; `floor`, the energy distance of the
         training z-points from the validation z-points, which no sampler can be expected to beat
         by more than chance; `best`, the best sampler, its `temperature`, and
-        `test_energy_distance` and `test_floor`, the same two figures on test.
+        `test_energy_distance` and `test_floor`, the same two values on test.
     """
     gaussian = fit_gaussian(splits["train"])
     ellipse = fit_ellipse(gaussian)
     mixture, mixtures = fit_mixture(splits["train"], splits["validation"], ellipse, seed=seed)
     ones = np.ones(len(SAMPLERS))
-    fitted = Fitted(gaussian, mixture, ellipse, temperatures=ones, best="normal")
+    fitted = FittedSamplers(gaussian, mixture, ellipse, temperatures=ones, best="normal")
 
     points = {
-        name: subsample(cloud, count=ENERGY_POINTS, seed=seed) for name, cloud in splits.items()
+        name: subsample(cloud.points, count=ENERGY_POINTS, seed=seed)
+        for name, cloud in splits.items()
     }
     curves = {
         name: _over_temperatures(fitted, name, points["validation"], seed=seed) for name in SAMPLERS
@@ -168,7 +167,7 @@ def fit_samplers(splits: Mapping[str, Points], *, seed: int) -> tuple[Fitted, di
     lowest = {name: int(curve.argmin()) for name, curve in curves.items()}
     best: Sampler = min(SAMPLERS, key=lambda name: curves[name].min())
     temperatures = TEMPERATURES[[lowest[name] for name in SAMPLERS]]
-    fitted = Fitted(gaussian, mixture, ellipse, temperatures=temperatures, best=best)
+    fitted = FittedSamplers(gaussian, mixture, ellipse, temperatures=temperatures, best=best)
     name, temperature = fitted.chosen(None, None)
     drawn = draw(fitted, name, ENERGY_POINTS, seed=seed, temperature=temperature)
     return fitted, {
@@ -192,6 +191,8 @@ def fit_samplers(splits: Mapping[str, Points], *, seed: int) -> tuple[Fitted, di
     }
 
 
-def _over_temperatures(fitted: Fitted, name: Sampler, points: Floats, *, seed: int) -> Floats:
+def _over_temperatures(
+    fitted: FittedSamplers, name: Sampler, points: Floats, *, seed: int
+) -> Floats:
     draws = draw(fitted, name, ENERGY_POINTS, seed=seed, temperature=1).astype(np.float64)
     return energy_distances_of_scaled(draws, centre_of(fitted, name), TEMPERATURES, points)

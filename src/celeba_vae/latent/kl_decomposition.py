@@ -1,10 +1,10 @@
-"""Where the KL loss goes: what the codes tell, what ties dimensions together, what bends each."""
+"""KL decomposition into mutual information, total correlation and dimension-wise KL."""
 
 import numpy as np
 from scipy.special import logsumexp
 
 from celeba_vae.latent.distances import subsample_rows
-from celeba_vae.latent.statistics import Floats, Points
+from celeba_vae.runtime.arrays import Floats, Points
 
 # The images whose z-points are looked at: the Monte Carlo sample.
 EVALUATED_IMAGES = 512
@@ -15,8 +15,8 @@ _BLOCK_ROWS = 2048
 _LOG_TAU = float(np.log(2 * np.pi))
 
 
-def rate_split(mu: Points, log_var: Points, z: Points, *, seed: int) -> dict[str, float | int]:
-    """Split the KL loss of a data set into its three parts, in nats per image.
+def decompose_kl(mu: Points, log_var: Points, z: Points, *, seed: int) -> dict[str, float | int]:
+    """Return the three parts of the KL loss of a data set, in nats per image.
 
     E KL(q(z|x) || N(0, I)) = I + TC + D (Hoffman and Johnson 2016; Chen et al. 2018), with
     q(z) = 1/n sum q(z|x_i) over the images of the data set and E over images and their z:
@@ -87,8 +87,8 @@ def _joint_log_density(points: Floats, mu: Points, log_var: Points) -> Floats:
 def _sum_of_log_marginals(points: Floats, mu: Points, log_var: Points) -> Floats:
     total = np.zeros(len(points))
     columns = zip(points.T, mu.T, log_var.T, strict=True)
-    for values, centre, spread in columns:
-        lv = spread.astype(np.float64)
+    for values, centre, log_variance in columns:
+        lv = log_variance.astype(np.float64)
         exponents = (values[:, None] - centre.astype(np.float64)) ** 2 * (-0.5 * np.exp(-lv))
         exponents -= 0.5 * lv
         largest = exponents.max(axis=1)

@@ -1,4 +1,4 @@
-"""Draw z-points: from the prior N(0, I), or from what was fitted to a cloud of z-points.
+"""Samplers of z-points: the prior N(0, I), and distributions fitted to a cloud of z-points.
 
 Four samplers, see SAMPLERS: normal, N(0, I); gaussian, the normal distribution with the centre
 and the covariance of the cloud; gmm, a mixture of normal distributions; ellipse, points within
@@ -8,14 +8,14 @@ the confidence ellipses of the cloud's principal planes, the method of the artic
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_vae.latent.statistics import Floats
 from celeba_vae.params import Sampler
+from celeba_vae.runtime.arrays import Floats
 from celeba_vae.runtime.errors import UserError
-from celeba_vae.runtime.files import atomic_path
 
 SAMPLERS: tuple[Sampler, ...] = ("normal", "gaussian", "gmm", "ellipse")
 SAMPLERS_FILE = "samplers.npz"
@@ -72,8 +72,8 @@ class Ellipse:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """All samplers of one cloud of z-points, and which of them did best on validation.
+class FittedSamplers:
+    """All samplers, fitted to one cloud of z-points, and which of them did best on validation.
 
     Attributes:
         gaussian: of the sampler of that name.
@@ -130,7 +130,7 @@ def draw_ellipse(ellipse: Ellipse, n: int, seed: int) -> NDArray[np.float32]:
     cloud's deviations is cut off at the ellipse that holds CONFIDENCE of it; the point is turned
     and moved back. A last single axis is cut off at the same number of deviations. The variance
     in a plane is 1 - (c / 2) exp(-c / 2) / CONFIDENCE of the cloud's with c = -2 ln(1 -
-    CONFIDENCE), that is 0.842: temperature makes good for it.
+    CONFIDENCE), that is 0.842: temperature makes up for it.
     """
     z_dim = len(ellipse.mean)
     noise = _noise(n, z_dim + z_dim % 2, seed).reshape(n, -1, 2)
@@ -145,7 +145,7 @@ def draw_ellipse(ellipse: Ellipse, n: int, seed: int) -> NDArray[np.float32]:
 
 
 def draw(
-    fitted: Fitted, sampler: Sampler, n: int, *, seed: int, temperature: float
+    fitted: FittedSamplers, sampler: Sampler, n: int, *, seed: int, temperature: float
 ) -> NDArray[np.float32]:
     """Return n z-points of a sampler as float32, (n, z_dim).
 
@@ -172,26 +172,25 @@ def draw(
     return (centre + temperature * (points - centre)).astype(np.float32)
 
 
-def centre_of(fitted: Fitted, sampler: Sampler) -> Floats:
+def centre_of(fitted: FittedSamplers, sampler: Sampler) -> Floats:
     """Return the point that temperature scales a sampler about: 0, or the centre of the cloud."""
     mean = fitted.gaussian.mean
     return np.zeros_like(mean) if sampler == "normal" else mean
 
 
-def save_samplers(path: Path, fitted: Fitted) -> None:
-    """Write fitted samplers as an .npz file of plain arrays, in stable bytes."""
-    arrays = {
+def sampler_arrays(fitted: FittedSamplers) -> dict[str, NDArray[Any]]:
+    """Return fitted samplers as plain arrays by name: the content of SAMPLERS_FILE."""
+    arrays: dict[str, NDArray[Any]] = {
         f"{group}_{name}": values
         for group in ("gaussian", "mixture", "ellipse")
         for name, values in vars(getattr(fitted, group)).items()
     }
-    arrays |= {"temperatures": fitted.temperatures, "best": np.array(SAMPLERS.index(fitted.best))}
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+    best = np.array(SAMPLERS.index(fitted.best))
+    return arrays | {"temperatures": fitted.temperatures, "best": best}
 
 
-def load_samplers(path: Path, *, z_dim: int) -> Fitted:
-    """Read what `save_samplers` wrote for a model of z_dim dimensions.
+def load_samplers(path: Path, *, z_dim: int) -> FittedSamplers:
+    """Read SAMPLERS_FILE, see `sampler_arrays`, for a model of z_dim dimensions.
 
     Raises:
         UserError: there is no such file, or it does not hold samplers of z_dim dimensions.
@@ -200,7 +199,7 @@ def load_samplers(path: Path, *, z_dim: int) -> Fitted:
         # Opened here, because np.load leaves a file open that turns out to be no archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             read = {name: arrays[name].astype(np.float64) for name in arrays.files}
-        fitted = Fitted(
+        fitted = FittedSamplers(
             gaussian=Gaussian(read["gaussian_mean"], read["gaussian_root"]),
             mixture=Mixture(
                 weights=read["mixture_weights"],
@@ -243,7 +242,9 @@ def load_samplers(path: Path, *, z_dim: int) -> Fitted:
                 f"needs {shape}; is it of another model?"
             )
         if not np.isfinite(read[name]).all():
-            raise UserError(f"{path}: holds values that are not finite; the z-points were not")
+            raise UserError(
+                f"{path}: holds values that are not finite; the z-points were not either"
+            )
     return fitted
 
 

@@ -1,40 +1,47 @@
-"""What a cloud of z-points looks like, in figures that have a known value for N(0, I).
+"""Statistics of z-points: KL, moments, radii, eigenvalues, Mahalanobis distances, histograms.
 
-All functions take arrays with one row for each image, work in float64 by blocks of rows (so that
-all of CelebA, 202,599 x 256, needs no second copy), and divide by n, not n - 1.
+Each has a known value for N(0, I). All work is done in float64, by blocks of rows or columns (so
+that all of CelebA, 202,599 x 256, needs no second copy), and divides by n, not n - 1.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-Points = NDArray[np.floating[Any]]
-Floats = NDArray[np.float64]
+from celeba_vae.latent.cloud import Cloud, float_blocks
+from celeba_vae.runtime.arrays import Floats, Points
 
-_BLOCK_ROWS = 8192
 _BLOCK_COLUMNS = 16
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 _PERCENTILE_NAMES = tuple(f"p{percent:02d}" for percent in _PERCENTILES)
 _BINS = 40
 
 
-def kl_per_dimension(mu: Points, log_var: Points) -> Floats:
-    """Return the KL divergence of q(z|x) from N(0, I) in each dimension, in nats per image.
+def kl_terms(mu: Floats, log_var: Floats) -> Floats:
+    """Return the KL divergence of q(z|x) from N(0, 1) for each image and dimension, in nats.
 
-    KL = 0.5 (mu^2 + exp(log_var) - 1 - log_var), averaged over the images (Kingma and Welling
-    2014, appendix B). The KL loss of an image is on average the sum over the dimensions.
+    KL = 0.5 (mu^2 + exp(log_var) - 1 - log_var) (Kingma and Welling 2014, appendix B). The KL loss
+    of an image is the sum over its dimensions.
 
     Args:
         mu: (images, z_dim).
         log_var: (images, z_dim).
+
+    Returns:
+        (images, z_dim).
     """
+    # expm1 keeps the digits that exp(log_var) - 1 - log_var loses where the posterior is the prior.
+    return 0.5 * (mu**2 + (np.expm1(log_var) - log_var))
+
+
+def kl_per_dimension(mu: Points, log_var: Points) -> Floats:
+    """Return the mean of `kl_terms` over the images, (z_dim,), in nats per image."""
     total = np.zeros(mu.shape[1])
-    for m, lv in zip(_blocks(mu), _blocks(log_var), strict=True):
-        # expm1 keeps the digits that exp(lv) - 1 - lv loses where the posterior is the prior.
-        total += 0.5 * (m**2 + (np.expm1(lv) - lv)).sum(axis=0)
+    for centre, lv in zip(float_blocks(mu), float_blocks(log_var), strict=True):
+        total += kl_terms(centre, lv).sum(axis=0)
     return total / len(mu)
 
 
@@ -90,7 +97,7 @@ def expected_ks_distance(count: int) -> float:
 def dimension_table(
     mu: Points, log_var: Points | None, z: Points, *, active_variance: float
 ) -> dict[str, NDArray[Any]]:
-    """Return one row of figures for each dimension, as columns of length z_dim.
+    """Return statistics of each dimension, as columns of length z_dim.
 
     Args:
         mu: (images, z_dim).
@@ -111,19 +118,14 @@ def dimension_table(
     }
     if log_var is not None:
         table["kl"] = kl_per_dimension(mu, log_var)
-        variance = sum(np.exp(lv).sum(axis=0) for lv in _blocks(log_var)) / len(log_var)
+        variance = sum(np.exp(lv).sum(axis=0) for lv in float_blocks(log_var)) / len(log_var)
         table["posterior_variance"] = np.asarray(variance)
     for cloud, columns in described.items():
         table |= {f"{cloud}_{name}": column for name, column in columns.items()}
     return table
 
 
-def radii(points: Points) -> Floats:
-    """Return each row's distance from the origin, of shape (n,)."""
-    return np.concatenate([np.linalg.norm(block, axis=1) for block in _blocks(points)])
-
-
-def radius_summary(points: Points) -> dict[str, float]:
+def radius_summary(cloud: Cloud) -> dict[str, float]:
     """Compare the distances |z| from the origin with those of N(0, I), the chi distribution.
 
     Returns:
@@ -133,8 +135,8 @@ def radius_summary(points: Points) -> dict[str, float]:
         wasserstein_distance, the mean distance |z| would have to move to become chi distributed,
         taken between the sorted |z| and the chi quantiles (i - 1/2) / n.
     """
-    lengths = np.sort(radii(points))
-    chi = stats.chi(points.shape[1])
+    lengths = np.sort(cloud.radii)
+    chi = stats.chi(cloud.dimensions)
     quantiles = chi.ppf((np.arange(len(lengths)) + 0.5) / len(lengths))
     return {
         "mean": float(lengths.mean()),
@@ -147,35 +149,15 @@ def radius_summary(points: Points) -> dict[str, float]:
     }
 
 
-def mean_and_covariance(points: Points) -> tuple[Floats, Floats]:
-    """Return the centre (d,) and the covariance matrix (d, d) of a cloud of points (n, d)."""
-    mean, _ = _mean_and_variance(points)
-    covariance = np.zeros((points.shape[1], points.shape[1]))
-    for block in _blocks(points):
-        centred = block - mean
-        covariance += centred.T @ centred
-    return mean, covariance / len(points)
-
-
-def correlation(covariance: Floats) -> Floats:
-    """Return the correlation matrix of a covariance matrix; 0 where a dimension is constant."""
-    deviation = np.sqrt(np.diagonal(covariance))
-    scale = np.outer(deviation, deviation)
-    # A constant dimension's variance is 0 but for rounding, which correlates with itself.
-    varies = scale > scale.max() * np.finfo(np.float64).eps
-    result = np.zeros_like(covariance)
-    np.divide(covariance, scale, out=result, where=varies)
-    return result
-
-
-def strongest_pairs(covariance: Floats, *, count: int) -> list[tuple[int, int]]:
+def strongest_pairs(correlation: Floats, *, count: int) -> list[tuple[int, int]]:
     """Return the `count` pairs of dimensions i < j with the largest absolute correlation.
 
-    Strongest first, and all pairs where there are fewer. No dimension is in two of them, as long
-    as there are others: one that correlates with many would hide all else.
+    Of a correlation matrix (d, d); strongest first, and all pairs where there are fewer. No
+    dimension is in two of them, as long as there are others: one that correlates with many would
+    hide all else.
     """
-    rows, columns = np.triu_indices_from(covariance, k=1)
-    size = np.abs(correlation(covariance)[rows, columns])
+    rows, columns = np.triu_indices_from(correlation, k=1)
+    size = np.abs(correlation[rows, columns])
     order = np.argsort(-size, kind="stable").tolist()
     pairs = [(int(rows[place]), int(columns[place])) for place in order]
     fresh: list[tuple[int, int]] = []
@@ -216,19 +198,11 @@ def marchenko_pastur_eigenvalues(points: int, dimensions: int) -> Floats:
     return np.concatenate([found[::-1], np.zeros(dimensions - varying)])
 
 
-def is_flat(covariance: Floats) -> bool:
-    """Say whether a cloud with that covariance matrix has a direction without any extent."""
-    values = np.linalg.eigvalsh(covariance)
-    return bool(values[0] <= values[-1] * len(values) * np.finfo(np.float64).eps)
-
-
-def covariance_summary(points: Points) -> dict[str, Any]:
-    """Describe centre and shape of a cloud of points (n, d); for N(0, I) 0 and the unit ball.
+def covariance_summary(cloud: Cloud) -> dict[str, Any]:
+    """Describe centre and shape of a cloud; for N(0, I) 0 and the unit ball.
 
     Returns:
         centre_distance: length of the mean vector; samples of N(0, I) have sqrt(d / n).
-        eigenvalues: of the covariance matrix, descending, (d,); the variances along the axes of
-            the cloud's ellipsoid. Rounding errors below 0 are 0.
         condition_number: largest by smallest eigenvalue; None if the cloud is flat.
         effective_rank: exp of the entropy of the eigenvalues' shares (Roy and Vetterli 2007);
             from 1 (a line) to d (a ball); 0 if all points are the same.
@@ -236,32 +210,35 @@ def covariance_summary(points: Points) -> dict[str, Any]:
             the root of the mean square of all; samples of N(0, I) have an rms of 1 / sqrt(n).
         marchenko_pastur_edges: what samples of N(0, I) have as smallest and largest eigenvalue.
     """
-    count, dimensions = points.shape
-    mean, covariance = mean_and_covariance(points)
-    eigenvalues = np.clip(np.linalg.eigvalsh(covariance)[::-1], 0, None)
-    largest, smallest = eigenvalues[0], eigenvalues[-1]
-    rounding = largest * dimensions * np.finfo(np.float64).eps
-    off_diagonal = np.abs(correlation(covariance)[np.triu_indices(dimensions, k=1)])
+    largest, smallest = cloud.eigenvalues[0], cloud.eigenvalues[-1]
+    off_diagonal = np.abs(cloud.correlation[np.triu_indices(cloud.dimensions, k=1)])
     return {
-        "centre_distance": float(np.linalg.norm(mean)),
-        "eigenvalues": eigenvalues,
-        "condition_number": float(largest / smallest) if smallest > rounding else None,
-        "effective_rank": float(np.exp(stats.entropy(eigenvalues))) if largest > 0 else 0.0,
+        "centre_distance": float(np.linalg.norm(cloud.mean)),
+        "condition_number": None if cloud.is_flat else float(largest / smallest),
+        "effective_rank": float(np.exp(stats.entropy(cloud.eigenvalues))) if largest > 0 else 0.0,
         "largest_correlation": float(off_diagonal.max(initial=0)),
         "rms_correlation": float(np.linalg.norm(off_diagonal) / np.sqrt(max(len(off_diagonal), 1))),
-        "marchenko_pastur_edges": marchenko_pastur_edges(count, dimensions),
+        "marchenko_pastur_edges": marchenko_pastur_edges(len(cloud), cloud.dimensions),
     }
 
 
-def squared_mahalanobis(points: Points, mean: Floats, covariance: Floats) -> Floats:
+def has_mahalanobis(cloud: Cloud) -> bool:
+    """Say whether distances from a cloud in its own deviations are defined, and have a mean."""
+    # With fewer points, the distances of new points have no mean.
+    return len(cloud) > cloud.dimensions + 2 and not cloud.is_flat
+
+
+def squared_mahalanobis(points: Points, cloud: Cloud) -> Floats:
     """Return the squared Mahalanobis distance of each point (n, d) from a cloud, (n,).
 
     (z - mean)^T covariance^-1 (z - mean): the squared distance from the centre in units of the
-    cloud's own deviations (Mahalanobis 1936). The cloud must not be flat, see `is_flat`.
+    cloud's own deviations (Mahalanobis 1936). The cloud must not be flat.
     """
-    values, axes = np.linalg.eigh(covariance)
+    values, axes = cloud.eigenvectors
     whiten = axes / np.sqrt(values)
-    return np.concatenate([(((b - mean) @ whiten) ** 2).sum(axis=1) for b in _blocks(points)])
+    return np.concatenate(
+        [(((b - cloud.mean) @ whiten) ** 2).sum(axis=1) for b in float_blocks(points)]
+    )
 
 
 def mahalanobis_law(fitted: int, dimensions: int, *, own: bool) -> Any:
@@ -376,15 +353,3 @@ def component_table(z: Points, dimensions: Sequence[int]) -> dict[str, Floats]:
         },
         "normal": stats.norm.pdf(centres),
     }
-
-
-def _blocks(points: Points) -> Iterator[Floats]:
-    for start in range(0, len(points), _BLOCK_ROWS):
-        yield points[start : start + _BLOCK_ROWS].astype(np.float64)
-
-
-def _mean_and_variance(points: Points) -> tuple[Floats, Floats]:
-    # Two passes: the difference E[z^2] - E[z]^2 loses all digits far from the origin.
-    mean = sum(block.sum(axis=0) for block in _blocks(points)) / len(points)
-    variance = sum(((b - mean) ** 2).sum(axis=0) for b in _blocks(points)) / len(points)
-    return np.asarray(mean), np.asarray(variance)

@@ -223,11 +223,11 @@ def plot_eigenvalues(
         return as_png(figure)
 
 
-def plot_rate(rates: Mapping[str, Mapping[str, float]]) -> bytes:
+def plot_kl_decomposition(rates: Mapping[str, Mapping[str, float]]) -> bytes:
     """Plot the parts of the KL loss of each split as bars.
 
     Args:
-        rates: what `latent.kl_decomposition.rate_split` returns, by the name of the split.
+        rates: what `latent.kl_decomposition.decompose_kl` returns, by the name of the split.
     """
     parts = (
         ("index_code_mutual_information", "z tells which image it is", BLUE),

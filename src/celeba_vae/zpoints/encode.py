@@ -1,65 +1,58 @@
-"""Encode the splits of a data set into z-points, once, as arrays."""
+"""Encoding of the splits of a data set into z-points."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from celeba_vae.latent.cloud import Cloud
 from celeba_vae.model.pretrained import Pretrained
-from celeba_vae.runtime.files import atomic_path
+from celeba_vae.runtime.arrays import Points
 from celeba_vae.runtime.progress import progress_bar
 from celeba_vae.shards.read import Split
-
-# Images between two moves of the bar; what they need in memory does not grow with the data.
-_BLOCK = 512
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """The z-points of a split; row i of each array belongs to its image i.
+    """The z-points of a split of n images; row i of each array belongs to its image i.
 
     Attributes:
-        mu: float32 (n, z_dim).
-        log_var: float32 (n, z_dim); None for a plain autoencoder.
-        z: float32 (n, z_dim), one sample of each image, see `Pretrained.sample`.
+        mu: (n, z_dim).
+        log_var: (n, z_dim); None for a plain autoencoder.
+        z: (n, z_dim), one sample of each image, see `Pretrained.sample`.
     """
 
-    mu: np.ndarray
-    log_var: np.ndarray | None
-    z: np.ndarray
+    mu: Cloud
+    log_var: Points | None
+    z: Cloud
+
+    @property
+    def arrays(self) -> dict[str, Points]:
+        """The arrays by name: mu, log_var (none for a plain autoencoder) and z."""
+        arrays = {"mu": self.mu.points, "log_var": self.log_var, "z": self.z.points}
+        return {name: array for name, array in arrays.items() if array is not None}
 
 
-def encode_split(
-    model: Pretrained, images: Split, *, split: str, seed: int, folder: Path
-) -> Encoded:
-    """Encode all images of a split and keep the result as arrays on disk.
+def encode_split(model: Pretrained, images: Split, *, split: str, seed: int) -> Encoded:
+    """Return the z-points of all images of a split, float32.
 
     Args:
         model: the trained model.
         images: the split, n images.
-        split: its name, which names the files.
+        split: its name.
         seed: seed of the noise in z.
-        folder: where `<split>_mu.npy`, `<split>_log_var.npy` (none for a plain autoencoder) and
-            `<split>_z.npy` are written; row i of each belongs to row i of the split in images.csv.
     """
     mu, z = (np.empty((len(images), model.z_dim), np.float32) for _ in range(2))
     log_var = np.empty_like(mu) if model.variational else None
     noise = _generator(seed, split)
     with progress_bar(len(images), label=f"encode {split}", unit="images") as bar:
-        for start in range(0, len(images), _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, len(images)))
-            mu[rows], spread = model.encode(images.take(rows))
+        for rows, pixels in images.blocks():
+            mu[rows], lv = model.encode(pixels)
             if log_var is not None:
-                log_var[rows] = spread
+                log_var[rows] = lv
             drawn = noise.standard_normal((len(rows), model.z_dim), dtype=np.float32)
-            z[rows] = model.sample(mu[rows], spread, drawn)
+            z[rows] = model.sample(mu[rows], lv, drawn)
             bar.update(len(rows))
-    encoded = Encoded(mu=mu, log_var=log_var, z=z)
-    for name, array in vars(encoded).items():
-        if array is not None:
-            with atomic_path(folder / f"{split}_{name}.npy") as temporary:
-                np.save(temporary, array, allow_pickle=False)
-    return encoded
+    return Encoded(mu=Cloud(mu), log_var=log_var, z=Cloud(z))
 
 
 def _generator(seed: int, split: str) -> np.random.Generator:

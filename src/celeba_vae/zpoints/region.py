@@ -1,16 +1,15 @@
-"""Where in the latent space the model draws faces: along rays from the origin, and in cubes."""
+"""Region of the latent space where the model decodes faces: along rays from 0, and in cubes."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.distances import energy_distances_of_scaled
 from celeba_vae.latent.samplers import draw_normal
-from celeba_vae.latent.statistics import Floats, radii
 from celeba_vae.model.pretrained import Pretrained
-from celeba_vae.plots.grids import labelled_grid, png
-from celeba_vae.runtime.files import write_bytes
+from celeba_vae.plots.grids import labelled_grid
+from celeba_vae.runtime.arrays import Floats, Pixels, Points
 
 SCALES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 # Cubes are shown at these multiples of the best one's b.
@@ -20,26 +19,26 @@ _COLUMNS = 10
 _SCAN = np.arange(20, 81) / 40  # of b, relative to the cube with the same mean |z|^2
 
 
-def write_scaled_faces(path: Path, model: Pretrained, z: np.ndarray) -> list[dict[str, float]]:
-    """Show how far from the origin decoded faces stay faces, as a grid.
+def scaled_faces(model: Pretrained, z: Points) -> tuple[Pixels, list[dict[str, float]]]:
+    """Show how far from the origin decoded faces stay faces.
 
     Args:
-        path: the PNG file: a row for each of SCALES, a column for each z-point.
         model: the trained model.
         z: z-points of images, (at least 1, z_dim); the first ten are shown.
 
     Returns:
-        For each scale s: `scale`; `radius_mean`, the mean length of s z; and `round_trip_mse`,
+        A grid with a row for each of SCALES and a column for each z-point, (height, width, 3);
+        and for each scale s: `scale`; `radius_mean`, the mean length of s z; and `round_trip_mse`,
         the mean squared error, pixels in [0, 1], between the faces decoded from s z and what the
         model makes of these faces in turn (Encoder, mu, Decoder). It is small where the model
-        knows what it draws.
+        knows what it decodes.
     """
     shown = z[:_COLUMNS].astype(np.float64)
     points = np.concatenate([scale * shown for scale in SCALES])
     faces = model.decode(points)
-    again = model.decode(model.encode(faces)[0])
+    again = model.reconstruct(faces)
     squares = ((faces / 255.0 - again / 255.0) ** 2).mean(axis=(1, 2, 3))
-    lengths = radii(points).reshape(len(SCALES), -1).mean(axis=1)
+    lengths = Cloud(points).radii.reshape(len(SCALES), -1).mean(axis=1)
     errors = squares.reshape(len(SCALES), -1).mean(axis=1)
     labels = [
         f"{scale:g} z, |z| = {length:.1f}" for scale, length in zip(SCALES, lengths, strict=True)
@@ -51,8 +50,7 @@ def write_scaled_faces(path: Path, model: Pretrained, z: np.ndarray) -> list[dic
         caption="Faces decoded from z-points of validation images, moved along their rays "
         "from the origin",
     )
-    write_bytes(path, png(grid))
-    return [
+    return grid, [
         {"scale": scale, "radius_mean": float(length), "round_trip_mse": float(error)}
         for scale, length, error in zip(SCALES, lengths, errors, strict=True)
     ]
@@ -96,10 +94,10 @@ def draw_cube(n: int, z_dim: int, *, b: float, seed: int) -> Floats:
     return b * generator.uniform(-1, 1, (n, z_dim))
 
 
-def write_cube_faces(path: Path, model: Pretrained, *, best_b: float, seed: int) -> None:
-    """Show faces decoded from random points of cubes: a row for each of CUBES times best_b.
+def cube_faces(model: Pretrained, *, best_b: float, seed: int) -> Pixels:
+    """Return a grid of faces decoded from random points of cubes, (height, width, 3).
 
-    The last row shows faces from N(0, I), for comparison.
+    A row for each of CUBES times best_b; the last row shows faces from N(0, I), for comparison.
     """
     unit = draw_cube(_COLUMNS, model.z_dim, b=1.0, seed=seed)
     normal = draw_normal(_COLUMNS, model.z_dim, seed)
@@ -109,10 +107,9 @@ def write_cube_faces(path: Path, model: Pretrained, *, best_b: float, seed: int)
         f"b = {side:.2f}{', the best' if factor == 1 else ''}"
         for side, factor in zip(sides, CUBES, strict=True)
     ]
-    grid = labelled_grid(
+    return labelled_grid(
         faces,
         columns=_COLUMNS,
         labels=[*labels, "N(0, I)"],
         caption="Faces decoded from random points, uniform in [-b, b] in each dimension",
     )
-    write_bytes(path, png(grid))
