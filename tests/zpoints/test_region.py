@@ -33,7 +33,7 @@ def _shows(rows: np.ndarray, face: np.ndarray) -> bool:
 
 
 def test_the_cube_that_was_drawn_is_found() -> None:
-    cube = draw_cube(1500, 256, b=1.5, seed=8)
+    cube = 1.5 * draw_cube(1500, 256, seed=8)
     assert np.linalg.norm(cube, axis=1).mean() == pytest.approx(13.86, abs=0.03)
     assert np.linalg.norm(cube, axis=1).std() == pytest.approx(0.39, abs=0.03)
     scan = scan_cubes(cube, seed=1)
@@ -78,6 +78,6 @@ def test_scaled_faces_are_those_of_the_decoder(model: Pretrained) -> None:
 
 def test_cube_faces_are_of_the_named_size(model: Pretrained) -> None:
     grid = cube_faces(model, best_b=1.2, seed=4)
-    faces = model.decode(CUBES[2] * 1.2 * draw_cube(10, 6, b=1.0, seed=4))
+    faces = model.decode(CUBES[2] * 1.2 * draw_cube(10, 6, seed=4))
     # The third of six rows.
     assert _shows(grid[len(grid) - 4 * 34 + 2 :], faces[9])

@@ -8,34 +8,33 @@ from PIL import Image, ImageDraw, ImageFont
 
 from celeba_vae.runtime.arrays import Pixels
 
+# Pixels between neighbouring images; there are none at the rim.
+GAP = 2
+
 _FONT_SIZE = 13
 _MARGIN = 6
 
 
-def image_grid(
-    images: Pixels, *, rows: int, columns: int, gap: int = 2, background: int = 255
-) -> Pixels:
-    """Put images side by side, row by row, with `gap` pixels between them.
+def image_grid(images: Pixels, *, rows: int, columns: int) -> Pixels:
+    """Put images side by side, row by row, with GAP white pixels between them.
 
     Args:
         images: (n, S, S, 3) with n at most rows x columns; missing ones are left blank.
         rows: images in a column of the grid.
         columns: images in a row of the grid.
-        gap: pixels between neighbours; none at the rim.
-        background: grey level of the gaps, 0 to 255.
 
     Returns:
-        (rows (S + gap) - gap, columns (S + gap) - gap, 3).
+        (rows (S + GAP) - GAP, columns (S + GAP) - GAP, 3).
     """
     count, height, width, channels = images.shape
-    cell = (height + gap, width + gap, channels)
-    cells = np.full((rows * columns, *cell), background, dtype=np.uint8)
+    cell = (height + GAP, width + GAP, channels)
+    cells = np.full((rows * columns, *cell), 255, dtype=np.uint8)
     cells[:count, :height, :width] = images
     # (rows, columns, y, x, c) -> (rows, y, columns, x, c): neighbours in memory are neighbours
     # in the picture.
     grid = cells.reshape(rows, columns, *cell).swapaxes(1, 2)
     grid = grid.reshape(rows * cell[0], columns * cell[1], channels)
-    return grid[: len(grid) - gap, : grid.shape[1] - gap]
+    return grid[: len(grid) - GAP, : grid.shape[1] - GAP]
 
 
 def alternate_rows(upper: Pixels, lower: Pixels, *, columns: int) -> Pixels:
@@ -61,7 +60,6 @@ def labelled_grid(
     labels: Sequence[str] = (),
     heads: Sequence[str] = (),
     caption: str = "",
-    gap: int = 2,
 ) -> Pixels:
     """Return a grid of dark on white text: labels left of rows and above columns.
 
@@ -71,7 +69,6 @@ def labelled_grid(
         labels: one for each row of the grid, or none at all.
         heads: one for each column, or none at all; they should not be wider than an image.
         caption: one line above the grid; empty for none.
-        gap: pixels between neighbouring images.
 
     Returns:
         (height, width, 3), as large as grid and text need.
@@ -81,7 +78,7 @@ def labelled_grid(
         raise ValueError(f"{len(labels)} labels for {rows} rows of images")
     if heads and len(heads) != columns:
         raise ValueError(f"{len(heads)} heads for {columns} columns of images")
-    grid = image_grid(images, rows=rows, columns=columns, gap=gap)
+    grid = image_grid(images, rows=rows, columns=columns)
     font = ImageFont.load_default(_FONT_SIZE)
     left = _room(max(font.getlength(label) for label in labels)) if labels else 0
     line = 2 * _MARGIN + _FONT_SIZE
@@ -91,9 +88,9 @@ def labelled_grid(
     canvas.paste(Image.fromarray(grid), (left, top))
     draw = ImageDraw.Draw(canvas)
     draw.text((left or _MARGIN, line // 2), caption, fill="black", font=font, anchor="lm")
-    pitch, side = images.shape[1] + gap, images.shape[2]
+    pitch, side = images.shape[1] + GAP, images.shape[2]
     for column, head in enumerate(heads):
-        middle = left + column * (side + gap) + side // 2
+        middle = left + column * (side + GAP) + side // 2
         draw.text((middle, top - line // 2), head, fill="black", font=font, anchor="mm")
     for row, label in enumerate(labels):
         middle = top + row * pitch + images.shape[1] // 2

@@ -20,8 +20,8 @@ def plot_memory(
         bars: the parts of each configuration in bytes, by their names, from the left; the same
             parts for each, five at most.
         by_batch: measured bytes by batch size.
-        line: bytes for each image, and without any, that the sizes of the shapes give: drawn
-            beside what was measured.
+        line: bytes for each image, and without any, that the sizes of the shapes give:
+            plotted beside what was measured.
     """
     with canvas(width=11, height=6 + 0.3 * len(bars)) as figure:
         upper, lower = figure.subplots(2, 1, height_ratios=(2 + len(bars), 12))

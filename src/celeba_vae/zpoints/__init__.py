@@ -1,5 +1,5 @@
 """Stage `zpoints`: encode every split once, describe where its z-points lie, fit samplers to them.
 
-z-points are latent codes: mu, and z sampled from N(mu, exp(log_var)). Knows nothing of files but
-their names, and of no other stage.
+z-points are latent codes: mu, and z sampled from N(mu, exp(log_var)). Takes a model and images,
+returns arrays, tables and pictures, writes nothing, and knows no other stage.
 """

@@ -75,7 +75,7 @@ def scan_cubes(points: Floats, *, seed: int) -> dict[str, Any]:
     dimensions = points.shape[1]
     radius_b = float(np.sqrt(3 * (points**2).sum(axis=1).mean() / dimensions))
     sides = _SCAN * (radius_b if radius_b > 0 else 1.0)
-    unit = draw_cube(len(points), dimensions, b=1.0, seed=seed)
+    unit = draw_cube(len(points), dimensions, seed=seed)
     distances = energy_distances_of_scaled(unit, np.zeros(dimensions), sides, points)
     best = int(distances.argmin())
     return {
@@ -88,10 +88,10 @@ def scan_cubes(points: Floats, *, seed: int) -> dict[str, Any]:
     }
 
 
-def draw_cube(n: int, z_dim: int, *, b: float, seed: int) -> Floats:
-    """Return n points with independent components, uniform in [-b, b], (n, z_dim)."""
+def draw_cube(n: int, z_dim: int, *, seed: int) -> Floats:
+    """Return n points with independent components, uniform in [-1, 1], (n, z_dim)."""
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, 4))))
-    return b * generator.uniform(-1, 1, (n, z_dim))
+    return generator.uniform(-1, 1, (n, z_dim))
 
 
 def cube_faces(model: Pretrained, *, best_b: float, seed: int) -> Pixels:
@@ -99,7 +99,7 @@ def cube_faces(model: Pretrained, *, best_b: float, seed: int) -> Pixels:
 
     A row for each of CUBES times best_b; the last row shows faces from N(0, I), for comparison.
     """
-    unit = draw_cube(_COLUMNS, model.z_dim, b=1.0, seed=seed)
+    unit = draw_cube(_COLUMNS, model.z_dim, seed=seed)
     normal = draw_normal(_COLUMNS, model.z_dim, seed)
     sides = [factor * best_b for factor in CUBES]
     faces = model.decode(np.concatenate([*(side * unit for side in sides), normal]))
