@@ -7,6 +7,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from docs.generator import notebook  # noqa: E402
 from docs.generator.pages import expand  # noqa: E402
 
 project = "celeba_vae"
@@ -48,6 +49,14 @@ def _expand_page(app: Any, name: str, source: list[str]) -> None:
     source[0] = expand(source[0], ROOT)
 
 
+def _write_notebook(app: Any, error: Exception | None) -> None:
+    page = (ROOT / notebook.PAGE).read_text(encoding="utf-8")
+    place = Path(app.outdir) / notebook.PAGE.relative_to("docs").with_suffix(".ipynb")
+    if error is None:
+        place.write_text(notebook.as_ipynb(page), encoding="utf-8")
+
+
 def setup(app: Any) -> None:
-    """Let pages take what is made from the source."""
+    """Let pages take what is made from the source, and lay the notebook beside its page."""
     app.connect("source-read", _expand_page)
+    app.connect("build-finished", _write_notebook)

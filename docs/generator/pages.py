@@ -10,6 +10,7 @@ from pathlib import Path
 
 from docs.generator.command_line import make_cli
 from docs.generator.files import make_factors, make_files, make_zpoints_json
+from docs.generator.notebook import make_notebook_file
 from docs.generator.parameters import make_parameters
 from docs.generator.stages import make_stages
 
@@ -17,6 +18,7 @@ MAKERS: dict[str, Callable[[Path], str]] = {
     "cli": make_cli,
     "factors": make_factors,
     "files": make_files,
+    "notebook-file": make_notebook_file,
     "parameters": make_parameters,
     "stages": make_stages,
     "zpoints-json": make_zpoints_json,
