@@ -202,7 +202,7 @@ def test_counts_are_those_of_the_index(shards: Path) -> None:
         (lambda text: text.replace("identity", "person", 1), "has no column identity"),
         (lambda text: text + "1,2\n", "line 43: 2 cells, the header has 8"),
         (lambda text: text.replace(",train,", ",trein,", 1), "a split trein"),
-        (lambda text: "", "has no column split"),
+        (lambda text: "", "has no column row"),
     ],
 )
 def test_a_wrong_index_is_refused(shards: Path, edit: Callable[[str], str], expected: str) -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -9,7 +10,14 @@ from hypothesis import strategies as st
 
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import sha256_of
-from celeba_vae.shards.read import Split, file_names, open_split, read_manifest
+from celeba_vae.shards.read import (
+    Split,
+    file_names,
+    index_rows,
+    is_attribute,
+    open_split,
+    read_manifest,
+)
 
 
 def numbered_images(count: int, size: int = 4) -> np.ndarray:
@@ -92,7 +100,7 @@ def test_a_shard_cut_short_is_named(tmp_path: Path, kept: int) -> None:
     stored(tmp_path, (2,))
     path = tmp_path / "train-00000-of-00001.npy"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(UserError, match=r"train-00000-of-00001\.npy: is no whole shard"):
+    with pytest.raises(UserError, match=r"train-00000-of-00001\.npy: is not a whole shard"):
         open_split(tmp_path, "train")
 
 
@@ -110,7 +118,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     stored(tmp_path, (2,))
     path = tmp_path / "train-00000-of-00001.npy"
     np.save(path, np.array([{"a": 1}, None], dtype=object), allow_pickle=True)
-    with pytest.raises(UserError, match="is no whole shard"):
+    with pytest.raises(UserError, match="is not a whole shard"):
         open_split(tmp_path, "train")
 
 
@@ -155,8 +163,49 @@ def test_a_manifest_without_shards_is_refused(tmp_path: Path, listed: object) ->
         open_split(tmp_path, "train")
 
 
-@pytest.mark.parametrize("text", ["", "row,file_name\n0,a.jpg\n", "file_name,split\na.jpg\n"])
-def test_a_broken_index_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "images.csv").write_text(text)
-    with pytest.raises(UserError, match=r"images\.csv: cannot be read"):
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "images.csv: has no column split"),
+        (b"row,file_name\n0,a.jpg\n", "images.csv: has no column split"),
+        (b"row,split\n0,train\n", "images.csv: has no column file_name"),
+        (b"file_name,split,split\na.jpg,1,train\n", "images.csv: has the column split twice"),
+        (b"file_name,split\na.jpg\n", "images.csv, line 2: 1 cells, the header has 2"),
+        (b"file_name,split\na.jpg,train\nb,test,1\n", "line 3: 3 cells, the header has 2"),
+        (b'file_name,split\n"a"b.jpg,train\n', "images.csv: cannot be read: "),
+        (b"file_name,split\n\xff.jpg,train\n", "images.csv: cannot be read: "),
+    ],
+)
+def test_a_broken_index_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
+    (tmp_path / "images.csv").write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(expected)) as error:
         file_names(tmp_path, "train")
+    assert "\n" not in str(error.value)
+    assert str(error.value).endswith("run `dvc repro prepare`")
+
+
+def test_rows_are_texts_by_the_names_of_the_columns(tmp_path: Path) -> None:
+    (tmp_path / "images.csv").write_text('split,file_name,Male\ntest,"a,b.jpg",-1\n')
+    assert list(index_rows(tmp_path)) == [{"split": "test", "file_name": "a,b.jpg", "Male": "-1"}]
+    with pytest.raises(UserError, match=r"images\.csv: has no column identity"):
+        next(index_rows(tmp_path, needed=("split", "identity")))
+
+
+def test_a_column_is_a_place_an_attribute_or_a_factor() -> None:
+    columns = ["row", "split", "identity", "Male", "factor_age"]
+    assert [name for name in columns if is_attribute(name)] == ["Male"]
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 12), st.data())
+def test_blocks_are_what_take_gives_a_few_at_a_time(
+    counts: list[int], size: int, data: st.DataObject
+) -> None:
+    images = numbered_images(sum(counts))
+    split = Split(tuple(np.split(images, np.cumsum(counts)[:-1])), np.cumsum([0, *counts]))
+    some = np.array(data.draw(st.lists(st.integers(0, len(images) - 1), max_size=40)), np.int64)
+    for wanted, expected in ((None, np.arange(len(images))), (some, some)):
+        blocks = list(split.blocks(wanted, size=size))
+        assert all(0 < len(rows) <= size for rows, _ in blocks)
+        assert [row for rows, _ in blocks for row in rows] == expected.tolist()
+        for rows, pixels in blocks:
+            assert np.array_equal(pixels, images[rows])

@@ -9,26 +9,22 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
-from pydantic import ValidationError
 
-from celeba_vae.faces.layout import OFFICIAL_SPLIT
 from celeba_vae.faces.local import import_dataset
 from celeba_vae.params import PrepareParams
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.scratch import SCRATCH_VARIABLE
 from celeba_vae.shards.read import file_names, open_split, read_manifest
+from celeba_vae.shards.splits import assign_splits, drawn_split
 from celeba_vae.shards.transform import to_square
-from celeba_vae.shards.write import drawn_split, write_shards
+from celeba_vae.shards.write import write_shards
 from tests.support import ROOT
 
 NAMES = [f"{number:06d}.jpg" for number in range(1, 41)]
@@ -265,38 +261,38 @@ def test_without_a_partition_file_the_split_is_drawn(tmp_path: Path) -> None:
         assert file_names(tmp_path / "shards", split) == expected
 
 
-@given(st.text(max_size=30), st.integers(0, 2**32 - 1))
-def test_a_drawn_split_is_a_function_of_seed_and_name(name: str, seed: int) -> None:
-    assert drawn_split(name, seed) == drawn_split(name, seed)
-    assert drawn_split(name, seed) in NUMBERS
-
-
-def test_drawn_splits_are_pinned() -> None:
-    # Another hash or another order would move the images of all who have trained on a split.
-    drawn = {name: drawn_split(name, 1) for name in NAMES[:12]}
-    assert [NUMBERS[split] for split in drawn.values()] == [0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]
-
-
-def test_drawn_splits_have_the_proportions_of_celeba() -> None:
-    count = 20_000
-    for seed in (0, 1):
-        drawn = Counter(drawn_split(f"{number}.jpg", seed) for number in range(count))
-        for split, images in zip(NUMBERS, OFFICIAL_SPLIT, strict=True):
-            share = images / sum(OFFICIAL_SPLIT)
-            # Four standard deviations of a binomial count.
-            assert abs(drawn[split] - count * share) < 4 * (count * share * (1 - share)) ** 0.5
-    moved = sum(drawn_split(f"{n}.jpg", 0) != drawn_split(f"{n}.jpg", 1) for n in range(1000))
-    assert moved > 200
-
-
-def test_an_empty_split_is_refused(tmp_path: Path) -> None:
+def test_the_files_of_partition_and_people_decide_the_split(tmp_path: Path) -> None:
+    person = {name: int(name[:6]) % 14 for name in NAMES}
     raw = raw_folder(
-        tmp_path / "a", NAMES[:3], list_eval_partition__txt="".join(f"{n} 0\n" for n in NAMES[:3])
+        tmp_path / "raw",
+        list_eval_partition__txt=partition_text(),
+        identity_CelebA__txt="".join(f"{name} {person[name]}\n" for name in NAMES),
     )
-    message = refused(raw)
-    assert "no image is in the split validation" in message
-    assert "3 train, 0 validation, 0 test" in message
-    assert "prepare.seed" in refused(raw_folder(tmp_path / "b", NAMES[:2]))
+    drawn: dict[str, object] = {"split": "drawn", "split_by": "identity", "seed": 4}
+    for place, changes in (("given", {}), ("drawn", drawn)):
+        write(raw, tmp_path / place, 1, **changes)
+        expected = assign_splits(
+            NAMES, partition=partition_of(NAMES), identity=person, params=params(**changes)
+        )
+        for split, names in expected.items():
+            assert file_names(tmp_path / place, split) == names
+
+
+def test_an_impossible_split_is_refused(tmp_path: Path) -> None:
+    raw = raw_folder(tmp_path / "raw", NAMES[:6])
+    message = refused(raw, split="drawn", split_by="identity")
+    assert "prepare.split_by is identity, but the source brought no identity_CelebA.txt" in message
+
+
+@pytest.mark.parametrize("title", ["split", "file_name", "factor_tilt"])
+def test_an_attribute_with_the_name_of_a_column_is_refused(tmp_path: Path, title: str) -> None:
+    raw = raw_folder(
+        tmp_path / "raw",
+        list_eval_partition__txt=partition_text(),
+        list_attr_celeba__csv=f"image_id,{title}\n" + "".join(f"{name},1\n" for name in NAMES),
+        factors__csv="file_name,tilt\n" + "".join(f"{name},0.5\n" for name in NAMES),
+    )
+    assert f"has a column {title}, which images.csv has already" in refused(raw)
 
 
 @pytest.mark.parametrize(
@@ -473,7 +469,7 @@ def test_an_archive_cut_short_is_refused(tmp_path: Path, kept: int) -> None:
     raw = raw_folder(tmp_path / "raw", list_eval_partition__txt=partition_text())
     path = raw / "img_align_celeba.zip"
     path.write_bytes(path.read_bytes()[:kept])
-    assert "is no readable zip archive" in refused(raw)
+    assert "is not a readable zip archive" in refused(raw)
 
 
 def test_a_name_given_twice_is_refused(tmp_path: Path) -> None:
@@ -493,98 +489,6 @@ def test_a_folder_without_a_download_is_refused(tmp_path: Path) -> None:
     assert "img_align_celeba.zip: no such file" in refused(tmp_path / "raw")
     raw_folder(tmp_path / "raw", {"a.txt": b"no image"})
     assert "holds no images" in refused(tmp_path / "raw")
-
-
-def splits_of(raw: Path, folder: Path, **changes: object) -> dict[str, list[str]]:
-    write(raw, folder, 1, **changes)
-    return {split: file_names(folder, split) for split in NUMBERS}
-
-
-def test_a_split_is_drawn_by_fractions(tmp_path: Path) -> None:
-    names = [f"{number:03d}.jpg" for number in range(120)]
-    raw = raw_folder(tmp_path / "raw", names, list_eval_partition__txt=partition_text(names))
-    splits = splits_of(raw, tmp_path / "a", split="drawn", seed=3, validation=0.25, test=0.5)
-    for split in NUMBERS:
-        assert splits[split] == [
-            name for name in names if drawn_split(name, 3, validation=0.25, test=0.5) == split
-        ]
-    assert splits != splits_of(raw, tmp_path / "b", split="drawn", validation=0.25, test=0.5)
-    # The partition file is passed over, and without sizes CelebA's proportions hold.
-    assert splits_of(raw, tmp_path / "c", split="drawn", seed=3)["test"] == [
-        name for name in names if drawn_split(name, 3) == "test"
-    ]
-
-
-def test_a_split_is_drawn_by_counts(tmp_path: Path) -> None:
-    raw = raw_folder(tmp_path / "raw")
-    splits = splits_of(raw, tmp_path / "a", split="drawn", validation=9, test=4)
-    assert {split: len(names) for split, names in splits.items()} == {
-        "train": 27,
-        "validation": 9,
-        "test": 4,
-    }
-    assert sorted(name for names in splits.values() for name in names) == NAMES
-    other = splits_of(raw, tmp_path / "b", split="drawn", validation=9, test=4, seed=2)
-    assert splits != other
-    larger = splits_of(raw, tmp_path / "c", split="drawn", validation=9, test=5)
-    assert set(splits["test"]) < set(larger["test"])
-
-
-@pytest.mark.parametrize("sizes", [(0.2, 0.3), (7, 8), (None, None)])
-def test_people_are_kept_whole(tmp_path: Path, sizes: tuple[float | None, float | None]) -> None:
-    names = [f"{number:03d}.jpg" for number in range(120)]
-    person = {name: int(name[:3]) // 3 % 30 for name in names}
-    raw = raw_folder(
-        tmp_path / "raw",
-        names,
-        identity_CelebA__txt="".join(f"{name} {person[name]}\n" for name in names),
-    )
-    validation, test = sizes
-    splits = splits_of(
-        raw,
-        tmp_path / "shards",
-        split="drawn",
-        split_by="identity",
-        validation=validation,
-        test=test,
-    )
-    people = [{person[name] for name in names} for names in splits.values()]
-    assert sum(map(len, people)) == len(set.union(*people)) == 30
-    if isinstance(test, int):
-        # Each person has three images, or six.
-        assert abs(len(splits["test"]) - 8) < 6
-        assert abs(len(splits["validation"]) - 7) < 6
-
-
-def test_impossible_splits_are_refused(tmp_path: Path) -> None:
-    raw = raw_folder(tmp_path / "raw", NAMES[:6])
-    message = refused(raw, split="drawn", split_by="identity")
-    assert "prepare.split_by is identity, but the source brought no identity_CelebA.txt" in message
-    message = refused(raw, split="drawn", validation=3, test=3)
-    assert "prepare.validation + prepare.test = 6 images, but there are 6" in message
-    message = refused(raw, split="drawn", validation=0.0001, test=0.0001)
-    assert "no image is in the split validation (6 train, 0 validation, 0 test" in message
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"validation": 0.5}, "prepare.split is given, which knows no prepare.validation"),
-        ({"split_by": "identity"}, "prepare.split is given, which knows no prepare.split_by"),
-        ({"split": "drawn", "validation": 0.5}, "do not fit each other"),
-        ({"split": "drawn", "validation": 0.5, "test": 3}, "do not fit each other"),
-        ({"split": "drawn", "validation": 0.5, "test": 0.5}, "leaves nothing for train"),
-        ({"split": "drawn", "validation": 1.0, "test": 0.5}, "1.0 is neither a fraction"),
-        ({"split": "drawn", "validation": 0, "test": 1}, "0 is neither a fraction"),
-        ({"split": "drawn", "validation": True, "test": 1}, "True is neither a fraction"),
-        ({"split": "drawn", "validation": "x", "test": 1}, "'x' is neither a fraction"),
-    ],
-)
-def test_splits_that_no_data_can_have_are_refused(
-    changes: dict[str, object], expected: str
-) -> None:
-    with pytest.raises(ValidationError, match=expected):
-        params(**changes)
 
 
 def test_after_a_kill_the_next_run_writes_the_same_bytes(tmp_path: Path) -> None:

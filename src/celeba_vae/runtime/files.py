@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and in the same bytes every time."""
+"""Files written whole or not at all, and in the same bytes every time."""
 
 import csv
 import errno
@@ -15,7 +15,7 @@ from typing import Any
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`, and rename it to `path` when the block succeeds.
+    """Yield a temporary name beside `path`, and rename it to `path` when the block succeeds.
 
     The file's folder is made if missing. After an error or a kill there is no file, or the
     old one, under the final name; after an error the temporary file is removed as well.
@@ -106,10 +106,13 @@ def sha256_of(path: Path) -> str:
 
 
 def _rounded(value: Any) -> Any:
+    # First what tables of 202,599 rows are full of.
+    if isinstance(value, (str, int)):
+        return value
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
     if isinstance(value, Mapping):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_rounded(item) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
     return value

@@ -1,6 +1,5 @@
-"""Say what is in the shards, show some of it, and find what is damaged."""
+"""Statistics of the shards, a contact sheet, and a check of every file against the manifest."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,15 +13,19 @@ from celeba_vae.runtime.arrays import Pixels
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.progress import progress_bar
-from celeba_vae.shards.read import INDEX_FILE, open_split, read_manifest
+from celeba_vae.shards.read import (
+    INDEX_COLUMNS,
+    INDEX_FILE,
+    index_rows,
+    is_attribute,
+    open_split,
+    read_manifest,
+)
 
 # Of each split, so many images are on the contact sheet.
 SHEET_ROWS, SHEET_COLUMNS = 3, 12
 
-_MEND = "run `dvc repro --force prepare`"
-
-# Images of which the pixels are counted at a time: a few megabytes.
-_BLOCK = 128
+_FIX = "run `dvc repro --force prepare`"
 
 _LEVELS = np.arange(256.0)
 
@@ -46,17 +49,15 @@ def summarize(folder: Path) -> dict[str, Any]:
     """
     manifest = read_manifest(folder)
     splits = {name: open_split(folder, name) for name in manifest["splits"]}
-    attributes = _attributes(folder / INDEX_FILE, list(splits))
+    attributes = _attributes(folder, list(splits))
     total = sum(map(len, splits.values()))
     described: dict[str, Any] = {}
     with progress_bar(total, label="inspect", unit="images") as bar:
         for name, split in splits.items():
             counts = np.zeros((3, 256), np.int64)
-            for shard in split.shards:
-                for start in range(0, len(shard), _BLOCK):
-                    block = shard[start : start + _BLOCK]
-                    counts += _histogram(block)
-                    bar.update(len(block))
+            for rows, images in split.blocks():
+                counts += _histogram(images)
+                bar.update(len(rows))
             mean, std = _moments(counts)
             described[name] = {
                 "images": len(split),
@@ -81,7 +82,7 @@ def describe(report: Mapping[str, Any]) -> str:
         f"filter {report['filter']}",
         "",
         f"{'':<12}{'images':>9}{'shards':>8}{'MB':>9}"
-        f"{'mean of R':>13}{'G':>7}{'B':>7}{'deviation of R':>18}{'G':>7}{'B':>7}",
+        f"{'mean of R':>13}{'G':>7}{'B':>7}{'std of R':>18}{'G':>7}{'B':>7}",
     ]
     for name, split in splits.items():
         mean, std = split["channel_mean"], split["channel_std"]
@@ -132,7 +133,7 @@ def check_shards(folder: Path) -> None:
         for shard in content["shards"]
     ]
     counts = {split: content["images"] for split, content in splits.items()}
-    indexed = _count_rows(folder / INDEX_FILE)
+    indexed = _count_rows(folder)
     damage = []
     with progress_bar(sum(counts.values()), label="verify", unit="images") as bar:
         for split, file, images, sha256 in listed:
@@ -141,13 +142,13 @@ def check_shards(folder: Path) -> None:
                 damage.append(f"{folder / file}: {wrong}")
             bar.update(images)
     if damage:
-        raise UserError(f"{damage[0]}; {len(damage)} of {len(listed)} shards are damaged; {_MEND}")
+        raise UserError(f"{damage[0]}; {len(damage)} of {len(listed)} shards are damaged; {_FIX}")
     for split, images in counts.items():
         found = sum(rows for (of, _), rows in indexed.items() if of == split)
         if found != images:
             raise UserError(
                 f"{folder / INDEX_FILE}: has {found} images of {split}, the manifest says "
-                f"{images}; {_MEND}"
+                f"{images}; {_FIX}"
             )
 
 
@@ -163,63 +164,36 @@ def _damage(path: Path, sha256: str, images: int, indexed: int) -> str:
     return ""
 
 
-def _rows(path: Path) -> Iterator[list[str]]:
-    """Yield the header of the index and then its rows, each as long as the header."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            table = csv.reader(file, strict=True)
-            header = next(table, [])
-            missing = [name for name in ("split", "shard", "identity") if name not in header]
-            if missing:
-                raise UserError(f"{path}: has no column {missing[0]}; {_MEND}")
-            yield header
-            for row in table:
-                if len(row) != len(header):
-                    raise UserError(
-                        f"{path}, line {table.line_num}: {len(row)} cells, the header has "
-                        f"{len(header)}; {_MEND}"
-                    )
-                yield row
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {_MEND}") from None
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read: {error}; {_MEND}") from None
-
-
-def _count_rows(path: Path) -> Counter[tuple[str, str]]:
+def _count_rows(folder: Path) -> Counter[tuple[str, str]]:
     """Return the number of images by split and shard."""
-    rows = _rows(path)
-    header = next(rows)
-    split, shard = header.index("split"), header.index("shard")
-    return Counter((row[split], row[shard]) for row in rows)
+    rows = index_rows(folder, needed=INDEX_COLUMNS)
+    return Counter((row["split"], row["shard"]) for row in rows)
 
 
-def _attributes(path: Path, splits: Sequence[str]) -> dict[str, dict[str, float]]:
+def _attributes(folder: Path, splits: Sequence[str]) -> dict[str, dict[str, float]]:
     """Return the share of each split's images that have an attribute, where any is known."""
-    rows = _rows(path)
-    header = next(rows)
-    split = header.index("split")
-    first = header.index("identity") + 1
-    # Between the identity and the factors of drawn faces stand the attributes, as 1 and -1.
-    names = [name for name in header[first:] if not name.startswith("factor_")]
     having = {name: Counter[str]() for name in splits}
     known = {name: Counter[str]() for name in splits}
-    for row in rows:
-        if row[split] not in known:
+    for row in index_rows(folder, needed=INDEX_COLUMNS):
+        split = row["split"]
+        if split not in known:
             raise UserError(
-                f"{path}: has images of a split {row[split]}, which the manifest does not know; "
-                f"{_MEND}"
+                f"{folder / INDEX_FILE}: has images of a split {split}, which the manifest does "
+                f"not know; {_FIX}"
             )
-        cells = dict(zip(names, row[first:], strict=False))
-        known[row[split]].update(name for name, cell in cells.items() if cell)
-        having[row[split]].update(name for name, cell in cells.items() if cell == "1")
+        known[split].update(name for name, cell in row.items() if cell)
+        having[split].update(name for name, cell in row.items() if cell == "1")
     return {
-        of: {name: having[of][name] / known[of][name] for name in names if known[of][name]}
-        for of in splits
+        split: {
+            name: having[split][name] / images
+            for name, images in known[split].items()
+            if is_attribute(name)
+        }
+        for split in splits
     }
 
 
-def _histogram(images: np.ndarray) -> np.ndarray:
+def _histogram(images: Pixels) -> np.ndarray:
     """Count the grey levels of uint8 (n, height, width, 3): int64 (3, 256)."""
     _, _, width, channels = images.shape
     # Pillow counts an order of magnitude faster than NumPy.
@@ -228,7 +202,7 @@ def _histogram(images: np.ndarray) -> np.ndarray:
 
 
 def _moments(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and deviation, float64 (3,) each, of grey levels counted as (3, 256)."""
+    """Return mean and standard deviation, float64 (3,) each, of grey levels counted as (3, 256)."""
     pixels = counts.sum(axis=1)
     mean = counts @ _LEVELS / pixels
     squares = (_LEVELS - mean[:, None]) ** 2

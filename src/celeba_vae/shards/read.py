@@ -1,8 +1,8 @@
-"""Open the shards of pixels as memory maps."""
+"""Shards as memory maps (`Split`), their manifest, and their index `images.csv`."""
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,35 +11,41 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from celeba_vae.params import Filter
+from celeba_vae.runtime.arrays import Pixels
 from celeba_vae.runtime.errors import UserError, first_problem
 
 MANIFEST_FILE = "manifest.json"
 INDEX_FILE = "images.csv"
 
+# The columns that every index has. The attributes follow, 1 or -1, by their names, and then, for
+# drawn faces, the true factors behind a prefix.
+INDEX_COLUMNS = ("row", "shard", "offset", "file_name", "split", "identity")
+FACTOR_PREFIX = "factor_"
+
 # Images in memory at once, unless asked otherwise: 14 MB at 96 pixels.
 BLOCK = 512
 
-_MEND = "run `dvc repro prepare`"
+_FIX = "run `dvc repro prepare`"
 
 
-class _Shard(BaseModel):
+class _ShardEntry(BaseModel):
     file: str
     images: Annotated[int, Field(ge=1)]
     sha256: str
 
 
-class _Shards(BaseModel):
+class _SplitEntry(BaseModel):
     images: Annotated[int, Field(ge=1)]
-    shards: Annotated[list[_Shard], Field(min_length=1)]
+    shards: Annotated[list[_ShardEntry], Field(min_length=1)]
 
 
 class _Manifest(BaseModel):
-    """What every reader relies on; there is more in it for people."""
+    """The part of the manifest that readers rely on; there is more in it for people."""
 
     image_shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)]
     crop: int | None
     filter: Filter
-    splits: dict[str, _Shards]
+    splits: dict[str, _SplitEntry]
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Split:
         starts: the first row of each shard, and at the end the number of images.
     """
 
-    shards: tuple[np.ndarray, ...]
+    shards: tuple[Pixels, ...]
     starts: np.ndarray
 
     def __len__(self) -> int:
@@ -63,7 +69,7 @@ class Split:
         _, height, width, channels = self.shards[0].shape
         return height, width, channels
 
-    def take(self, rows: np.ndarray) -> np.ndarray:
+    def take(self, rows: np.ndarray) -> Pixels:
         """Return a copy of the images of these rows of the split, in this order.
 
         Args:
@@ -87,8 +93,8 @@ class Split:
 
     def blocks(
         self, rows: np.ndarray | None = None, *, size: int = BLOCK
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Give the images block by block, so that no more than `size` are in memory.
+    ) -> Iterator[tuple[np.ndarray, Pixels]]:
+        """Yield the images block by block, so that no more than `size` are in memory.
 
         Args:
             rows: integers (n,), see `take`; None for all images in their order.
@@ -114,11 +120,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         _Manifest.model_validate(manifest)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file, the shards are not finished; {_MEND}") from None
+        raise UserError(f"{path}: no such file, the shards are not finished; {_FIX}") from None
     except ValidationError as error:
-        raise UserError(f"{path}: {first_problem(error)}; {_MEND}") from None
+        raise UserError(f"{path}: {first_problem(error)}; {_FIX}") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}; {_MEND}") from None
+        raise UserError(f"{path}: cannot be read: {error}; {_FIX}") from None
     return manifest
 
 
@@ -146,50 +152,68 @@ def shard_sums(folder: Path, split: str) -> list[tuple[Path, str]]:
     return [(folder / shard["file"], shard["sha256"]) for shard in listed]
 
 
-def index_rows(folder: Path) -> Iterator[dict[str, str]]:
-    """Give the rows of `images.csv` one by one, as texts by the names of the columns.
+def index_rows(
+    folder: Path, *, needed: Sequence[str] = ("split", "file_name")
+) -> Iterator[dict[str, str]]:
+    """Yield the rows of `images.csv` one by one, as texts by the names of the columns.
 
-    The rows of a split come in the order of its images. At least split and file_name are there.
+    The rows of a split come in the order of its images.
+
+    Args:
+        folder: of the shards.
+        needed: columns that must be there.
 
     Raises:
-        UserError: the index is missing or has no such columns.
+        UserError: the index is missing, lacks a column, has one twice, or a row is longer or
+            shorter than the header.
     """
     path = folder / INDEX_FILE
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            table = csv.reader(file)
+            table = csv.reader(file, strict=True)
             header = next(table, [])
-            for name in ("split", "file_name"):
-                if name not in header:
-                    raise ValueError(f"has no column {name}")
+            for name in needed:
+                if header.count(name) != 1:
+                    wrong = f"the column {name} twice" if name in header else f"no column {name}"
+                    raise UserError(f"{path}: has {wrong}; {_FIX}")
             for row in table:
+                if len(row) != len(header):
+                    raise UserError(
+                        f"{path}, line {table.line_num}: {len(row)} cells, the header has "
+                        f"{len(header)}; {_FIX}"
+                    )
                 yield dict(zip(header, row, strict=True))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {_MEND}") from None
+        raise UserError(f"{path}: no such file; {_FIX}") from None
     except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read: {error}; {_MEND}") from None
+        raise UserError(f"{path}: cannot be read: {error}; {_FIX}") from None
+
+
+def is_attribute(column: str) -> bool:
+    """Tell whether a column of the index holds an attribute: 1 has it, -1 has not."""
+    return column not in INDEX_COLUMNS and not column.startswith(FACTOR_PREFIX)
 
 
 def file_names(folder: Path, split: str) -> list[str]:
     """Return the file names of a split's images, in the order of its rows.
 
     Raises:
-        UserError: the index is missing or has no such columns.
+        UserError: as `index_rows`.
     """
     return [row["file_name"] for row in index_rows(folder) if row["split"] == split]
 
 
-def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels:
     try:
         # Not np.load, which would also open a zip or a pickle under this name.
         mapped = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
-        raise UserError(f"{path}: the shard is missing; {_MEND}") from None
+        raise UserError(f"{path}: the shard is missing; {_FIX}") from None
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: is no whole shard: {error}; {_MEND}") from None
+        raise UserError(f"{path}: is not a whole shard: {error}; {_FIX}") from None
     if mapped.shape != shape or mapped.dtype != np.uint8:
         raise UserError(
-            f"{path}: holds {mapped.dtype} {mapped.shape}, the manifest says uint8 {shape}; {_MEND}"
+            f"{path}: holds {mapped.dtype} {mapped.shape}, the manifest says uint8 {shape}; {_FIX}"
         )
     # As a plain array: indexing the subclass for memory maps is slow.
     return np.asarray(mapped)

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to a square of pixels."""
+"""Images decoded, cropped and resized: from the bytes of a file to a square of pixels."""
 
 import io
 import warnings

@@ -1,12 +1,10 @@
-"""Read the images out of the archive, and write them as shards of pixels with an index."""
+"""Shards: images out of the archive, cut and resized, as arrays of pixels with an index."""
 
-import csv
-import hashlib
 import json
 import re
 import sys
 import zipfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -21,20 +19,15 @@ from PIL import features
 from tqdm import tqdm
 
 from celeba_vae.faces.annotations import Annotations, read_annotations
-from celeba_vae.faces.layout import (
-    ARCHIVE,
-    IDENTITY_FILE,
-    OFFICIAL_SPLIT,
-    SOURCE_FILE,
-    SPLITS,
-)
+from celeba_vae.faces.layout import ARCHIVE, SOURCE_FILE, SPLITS
 from celeba_vae.faces.local import BROKEN_MEMBER, is_image
 from celeba_vae.params import PrepareParams
 from celeba_vae.pool import ordered_map
 from celeba_vae.runtime.errors import UserError
-from celeba_vae.runtime.files import atomic_path, sha256_of, write_json, write_text
+from celeba_vae.runtime.files import atomic_path, sha256_of, write_csv, write_json, write_text
 from celeba_vae.runtime.scratch import scratch_folder
-from celeba_vae.shards.read import INDEX_FILE, MANIFEST_FILE
+from celeba_vae.shards.read import FACTOR_PREFIX, INDEX_COLUMNS, INDEX_FILE, MANIFEST_FILE
+from celeba_vae.shards.splits import assign_splits
 from celeba_vae.shards.transform import CONVERSIONS, BadImage, cut_square, decode
 
 # A task is this many images, or fewer once their files or their pixels exceed the bytes: enough
@@ -48,9 +41,6 @@ _MEMBER_BYTES = 256 << 20
 _NAMED_IN_ERRORS = 10
 
 _REPORT_FILE = "bad_images.txt"
-
-# What CelebA has in its splits, as fractions of all.
-_, _VALIDATION, _TEST = (images / sum(OFFICIAL_SPLIT) for images in OFFICIAL_SPLIT)
 
 # Any of these could lead out of a folder, by the rules of some system, if a member were unpacked.
 _OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
@@ -148,7 +138,7 @@ def write_shards(
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage download first") from None
     except BROKEN_MEMBER as error:
-        raise UserError(f"{path}: is no readable zip archive: {error}") from None
+        raise UserError(f"{path}: is not a readable zip archive: {error}") from None
     notes = _Notes()
     try:
         with archive:
@@ -156,7 +146,14 @@ def write_shards(
             images = len(members) + len(notes.bad)
             annotations = read_annotations(raw)
             unused = _rows_without_image(members, annotations)
-            planned = _planned(_splits(members, annotations, params), params)
+            header = _index_header(annotations)
+            splits = assign_splits(
+                list(members),
+                partition=annotations.partition,
+                identity=annotations.identity,
+                params=params,
+            )
+            planned = _planned(splits, params)
             blocks = _blocks(archive, members, planned, params)
             results = ordered_map(
                 _squares,
@@ -174,7 +171,7 @@ def write_shards(
     except BaseException:
         _clear(folder)
         raise
-    _write_index(folder, shards, annotations)
+    write_csv(folder / INDEX_FILE, header, _index_rows(shards, annotations))
     manifest = {
         "image_shape": [params.size, params.size, 3],
         "crop": params.crop,
@@ -195,29 +192,6 @@ def write_shards(
         },
     }
     write_json(folder / MANIFEST_FILE, manifest)
-
-
-def drawn_split(
-    key: str, seed: int, *, validation: float = _VALIDATION, test: float = _TEST
-) -> str:
-    """Return the split into which an image is drawn, or a person with all images.
-
-    It is drawn from a hash of seed and key alone, so others do not move it.
-
-    Args:
-        key: the image's name, or the person's number.
-        seed: another one, another split.
-        validation: probability of validation; by default its share of CelebA's 202,599 images.
-        test: probability of test; the rest is train.
-    """
-    place = _draw(key, seed) / 2**64
-    if place < 1 - validation - test:
-        return SPLITS[0]
-    return SPLITS[1] if place < 1 - test else SPLITS[2]
-
-
-def _draw(key: str, seed: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8], "big")
 
 
 def _clear(folder: Path) -> None:
@@ -289,77 +263,6 @@ def _rows_without_image(members: Mapping[str, Any], annotations: Annotations) ->
             file=sys.stderr,
         )
     return len(unused)
-
-
-def _splits(
-    members: Sequence[str] | Mapping[str, Any], annotations: Annotations, params: PrepareParams
-) -> dict[str, list[str]]:
-    """Return the names of each split, in the order of `members`."""
-    given = params.split == "given" and annotations.partition is not None
-    if given:
-        partition = annotations.partition or {}
-        split_of = {name: SPLITS[partition[name]] for name in members}
-    else:
-        split_of = _drawn_splits(_groups(members, annotations, params), len(members), params)
-    splits: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for name in members:
-        splits[split_of[name]].append(name)
-    for split, names in splits.items():
-        if not names:
-            counts = ", ".join(f"{len(names)} {split}" for split, names in splits.items())
-            reason = (
-                "by the partition file; each split needs an image, prepare.split=drawn draws them"
-                if given
-                else "as drawn from prepare.seed; change prepare.validation or prepare.test, bring "
-                "more images, or a partition file"
-            )
-            raise UserError(f"no image is in the split {split} ({counts}, {reason})")
-    return splits
-
-
-def _groups(
-    members: Iterable[str], annotations: Annotations, params: PrepareParams
-) -> dict[str, list[str]]:
-    """Return the names that are drawn together, by what they are drawn by."""
-    if params.split_by == "image":
-        return {name: [name] for name in members}
-    if annotations.identity is None:
-        raise UserError(
-            f"prepare.split_by is identity, but the source brought no {IDENTITY_FILE}: bring one, "
-            "or set prepare.split_by=image"
-        )
-    people: defaultdict[str, list[str]] = defaultdict(list)
-    for name in members:
-        people[str(annotations.identity[name])].append(name)
-    return people
-
-
-def _drawn_splits(
-    groups: Mapping[str, list[str]], images: int, params: PrepareParams
-) -> dict[str, str]:
-    """Return the split of each image; the images of a group stay together."""
-    validation, test = params.validation, params.test
-    if isinstance(validation, int) and isinstance(test, int):
-        if validation + test >= images:
-            raise UserError(
-                f"prepare.validation + prepare.test = {validation + test} images, but there are "
-                f"{images}: their sum must be smaller, train is the rest"
-            )
-        # The same order as by fractions: who draws highest is in test, then comes validation.
-        order = sorted(groups, key=lambda key: (_draw(key, params.seed), key), reverse=True)
-        splits = {}
-        taken = 0
-        for key in order:
-            train_begins = taken >= test + validation
-            splits[key] = "train" if train_begins else "validation" if taken >= test else "test"
-            taken += len(groups[key])
-    elif validation is None or test is None:
-        splits = {key: drawn_split(key, params.seed) for key in groups}
-    else:
-        splits = {
-            key: drawn_split(key, params.seed, validation=validation, test=test) for key in groups
-        }
-    return {name: splits[key] for key, names in groups.items() for name in names}
 
 
 def _planned(splits: Mapping[str, Sequence[str]], params: PrepareParams) -> list[_Shard]:
@@ -498,26 +401,30 @@ def _judge_bad(
     tqdm.write(f"{found} cannot be used and are left out: {few}", file=sys.stderr)
 
 
-def _write_index(folder: Path, shards: Iterable[_Shard], annotations: Annotations) -> None:
-    header = ["row", "shard", "offset", "file_name", "split", "identity"]
-    header += annotations.attribute_names
-    header += [f"factor_{name}" for name in annotations.factor_names]
+def _index_header(annotations: Annotations) -> list[str]:
+    """Return the columns of the index, after a look that no annotation takes the name of one."""
+    header = [*INDEX_COLUMNS, *annotations.attribute_names]
+    header += [f"{FACTOR_PREFIX}{name}" for name in annotations.factor_names]
+    for name, times in Counter(header).items():
+        if times > 1:
+            raise UserError(
+                f"the file of the attributes has a column {name}, which {INDEX_FILE} has already; "
+                "give it another name"
+            )
+    return header
+
+
+def _index_rows(shards: Iterable[_Shard], annotations: Annotations) -> Iterator[tuple[object, ...]]:
     identity = annotations.identity or {}
     attributes = annotations.attributes or {}
     factors = annotations.factors or {}
     next_row = dict.fromkeys(SPLITS, 0)
-    with (
-        atomic_path(folder / INDEX_FILE) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(header)
-        for shard in shards:
-            for offset, name in enumerate(shard.names):
-                place = (next_row[shard.split], shard.file, offset, name, shard.split)
-                known = (*attributes.get(name, ()), *factors.get(name, ()))
-                table.writerow((*place, identity.get(name, ""), *known))
-                next_row[shard.split] += 1
+    for shard in shards:
+        for offset, name in enumerate(shard.names):
+            place = (next_row[shard.split], shard.file, offset, name, shard.split)
+            known = (*attributes.get(name, ()), *factors.get(name, ()))
+            yield (*place, identity.get(name, ""), *known)
+            next_row[shard.split] += 1
 
 
 def _summary(shards: Sequence[_Shard], sums: Mapping[str, str]) -> dict[str, Any]:
