@@ -293,7 +293,7 @@ def test_dask_is_needed_only_for_a_cluster(tmp_path: Path) -> None:
     done = run(sys.executable, "-c", code, cwd=tmp_path, env={"PYTHONPATH": PATHS})
     assert done.returncode == 1
     assert done.stderr.startswith("error: run.scheduler = tcp://host:1: ")
-    assert "`pip install celeba-vae[dask]`" in done.stderr
+    assert "`pip install -e '.[dask]'`" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -81,4 +81,4 @@ def test_places_that_do_not_fit_are_refused_in_one_line(
 )
 def test_what_is_no_address_of_a_folder_is_refused_in_one_line(url: str) -> None:
     text = message(CELEBA, f"download.url={json.dumps(url)}")
-    assert "is no address of a folder: give http(s)://host/folder" in text
+    assert "is not the address of a folder: give http(s)://host/folder" in text

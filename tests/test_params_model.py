@@ -41,7 +41,7 @@ def test_what_is_wrong_is_said_in_one_line(overrides: list[str], expected: str) 
         read(*overrides)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert "more to mend" not in str(caught.value)
+    assert "more to fix" not in str(caught.value)
 
 
 def test_the_plain_autoencoder_needs_one_override_alone() -> None:

@@ -1,7 +1,8 @@
-"""The typed parameters: what params.yaml may hold, and the one line said when it holds else.
+"""Typed parameters: what params.yaml may hold, and a one-line error for anything else.
 
-This module validates and has no defaults; every value comes from params.yaml. A stage learns of
-a changed value through DVC's params, which is why this file is nobody's dependency.
+This module checks values and makes none: it has no defaults, and no function whose result a stage
+could compute with. A stage learns of a changed value through DVC's params, so this file is no
+stage's dependency.
 """
 
 import math
@@ -77,7 +78,7 @@ def _sigma(value: Any) -> float | str:
     )
 
 
-# A deviation of pixels in [0, 1], or how it is found.
+# A standard deviation of pixels in [0, 1], or how it is found.
 Sigma = Annotated[float | Literal["learned", "optimal"], PlainValidator(_sigma)]
 Sampler = Literal["normal", "gaussian", "gmm", "ellipse"]
 Filter = Literal["area", "lanczos", "bicubic", "hamming", "bilinear", "box"]
@@ -124,7 +125,7 @@ class DownloadParams(_Group):
                 )
             if not _FOLDER_ADDRESS.fullmatch(self.url):
                 raise ValueError(
-                    f"download.url = {_shown(self.url)} is no address of a folder: "
+                    f"download.url = {_shown(self.url)} is not the address of a folder: "
                     "give http(s)://host/folder, without ? and #; file names are appended to it"
                 )
         return self
@@ -152,7 +153,7 @@ class PrepareParams(_Group):
             unused += ["prepare.split_by=identity"] if self.split_by == "identity" else []
             if unused:
                 raise ValueError(
-                    f"prepare.split is given, which knows no {' and no '.join(unused)}: set "
+                    f"prepare.split is given, which does not use {' or '.join(unused)}: set "
                     "prepare.split=drawn"
                 )
         if len({type(value) for value in sizes.values()}) > 1:
@@ -270,7 +271,7 @@ class TrainParams(_Group):
 
 
 class ZpointsParams(_Group):
-    """The statistics of the z-point distribution."""
+    """Statistics of the z-points, which are latent codes."""
 
     seed: Seed
     active_variance: Annotated[Number, Field(gt=0)]
@@ -290,7 +291,7 @@ class GenerateParams(_Group):
 
 
 class AttributesParams(_Group):
-    """Probes of attributes and faces pushed along them."""
+    """Probes of attributes, and faces edited along them."""
 
     min_images: Count
     shown: list[str]
@@ -322,14 +323,14 @@ class EvaluationSizes(_Group):
     def _samples_are_a_power_of_two(self) -> "EvaluationSizes":
         if self.importance_samples & (self.importance_samples - 1):
             raise ValueError(
-                f"evaluate: importance_samples = {self.importance_samples} is no power of 2, such "
-                "as 16, 32 or 64"
+                f"evaluate: importance_samples = {self.importance_samples} is not a power of 2, "
+                "such as 16, 32 or 64"
             )
         return self
 
 
 class EvaluateParams(_Group):
-    """The figures of quality."""
+    """Measures of quality."""
 
     level: Literal["quick", "full"]
     seed: Seed
@@ -349,7 +350,7 @@ class EvaluateParams(_Group):
 
 
 class RunParams(_Group):
-    """What changes no byte of any result."""
+    """How the work is done; changes no byte of any result."""
 
     workers: Annotated[int, Field(ge=1, le=1024)] | None
     scheduler: str | None
@@ -363,8 +364,9 @@ class RunParams(_Group):
             address = _SCHEDULER.fullmatch(self.scheduler)
             if address is None or not 1 <= int(address["port"]) <= 65535:
                 raise ValueError(
-                    f"run.scheduler = {_shown(self.scheduler)} is no address of a Dask scheduler: "
-                    "give tcp://host:port, such as tcp://192.0.2.1:8786, or leave it empty"
+                    f"run.scheduler = {_shown(self.scheduler)} is not the address of a Dask "
+                    "scheduler: give tcp://host:port, such as tcp://192.0.2.1:8786, or leave it "
+                    "empty"
                 )
         return self
 
@@ -389,7 +391,7 @@ class Params(_Group):
         if self.prepare.size % shrink:
             raise ValueError(
                 f"prepare.size = {self.prepare.size} is not divisible by {shrink}, the product of "
-                f"model.strides: the Decoder could not give back the Encoder's image size"
+                f"model.strides: the Decoder could not restore the size of the image"
             )
         if self.download.source == "synthetic" and self.prepare.split == "given":
             train, *others = split_counts(self.download.images)
@@ -425,7 +427,7 @@ def load_params(path: Path = PARAMS_FILE, overrides: Sequence[str] = ()) -> Para
             read as YAML.
 
     Raises:
-        UserError: the file cannot be read, is no YAML, or holds a key or value that is not
+        UserError: the file cannot be read, is not YAML, or holds a key or value that is not
             allowed. The message is one line: the key, what was given, what is allowed.
     """
     try:
@@ -445,7 +447,7 @@ def load_params(path: Path = PARAMS_FILE, overrides: Sequence[str] = ()) -> Para
         raise UserError(f"{path}: {_one_line(error)}") from None
 
 
-# What PyYAML raises on texts that are no YAML, or that misuse its tags and keys.
+# What PyYAML raises on texts that are not YAML, or that misuse its tags and keys.
 _NOT_YAML = (
     yaml.YAMLError,
     ValueError,
@@ -501,7 +503,7 @@ def _parse(text: str, *, name: str) -> Any:
         problem = " ".join(str(error.problem or error.context).split())
         raise UserError(f"{name}, line {line}: {problem}") from None
     except _NOT_YAML as error:
-        raise UserError(f"{name}: is no YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -538,7 +540,7 @@ def _one_line(error: ValidationError) -> str:
     else:
         text = f"{key} = {_shown(first['input'])}: {message[0].lower()}{message[1:]}"
     more = len(problems) - 1
-    return " ".join(text.split()) + (f" (and {more} more to mend)" if more else "")
+    return " ".join(text.split()) + (f" (and {more} more to fix)" if more else "")
 
 
 def _siblings(location: tuple[int | str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Spread independent tasks over processes, here or on a cluster; the results come in order."""
+"""Parallel map over processes, on this machine or a Dask cluster, with results in order."""
 
 import asyncio
 import hashlib
@@ -32,7 +32,7 @@ _CHECK_SECONDS = 5.0
 _DECISIVE = ("numpy", "pillow", "simplejpeg", "opencv-python-headless", "distributed")
 
 Task = TypeVar("Task")
-Result = TypeVar("Result")
+Answer = TypeVar("Answer")
 
 
 class _Crew(NamedTuple):
@@ -49,7 +49,7 @@ def available_workers(workers: int | None) -> int:
 
 
 def ordered_map(
-    function: Callable[[Task], Result],
+    function: Callable[[Task], Answer],
     tasks: Iterable[Task],
     *,
     workers: int | None,
@@ -58,7 +58,7 @@ def ordered_map(
     label: str,
     unit: str,
     size: Callable[[Task], int] = lambda task: 1,
-) -> Iterator[Result]:
+) -> Iterator[Answer]:
     """Yield `function(task)` for each task, in the order of the tasks, worked on in parallel.
 
     Results come in order whoever works, so what is written from them has the same bytes. At most
@@ -103,7 +103,7 @@ def _processes(count: int) -> Iterator[_Crew]:
             yield _Crew(executor, count, check=lambda: None)
         except BrokenProcessPool:
             raise UserError(
-                f"one of {count} worker processes was killed, perhaps for want of memory; "
+                f"one of {count} worker processes was killed, perhaps for lack of memory; "
                 "a smaller run.workers needs less"
             ) from None
         except BaseException:
@@ -133,7 +133,7 @@ def _cluster(address: str) -> Iterator[_Crew]:
         from distributed import Client, KilledWorker, rpc
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{place}: {error}; `pip install celeba-vae[dask]`, or leave run.scheduler empty"
+            f"{place}: {error}; `pip install -e '.[dask]'`, or leave run.scheduler empty"
         ) from None
     # What goes wrong is said below, in one line; Dask would add its logs and tracebacks.
     for name in ("distributed", "distributed.client", "tornado.application"):
@@ -226,10 +226,10 @@ def decisive_versions() -> dict[str, str]:
 
 
 def _windowed(
-    crew: _Crew, function: Callable[[Task], Result], tasks: Iterable[Task]
-) -> Iterator[tuple[Task, Result]]:
+    crew: _Crew, function: Callable[[Task], Answer], tasks: Iterable[Task]
+) -> Iterator[tuple[Task, Answer]]:
     remaining = iter(tasks)
-    pending: deque[tuple[Task, Future[Result]]] = deque(
+    pending: deque[tuple[Task, Future[Answer]]] = deque(
         (task, crew.executor.submit(function, task)) for task in islice(remaining, 2 * crew.workers)
     )
     while pending:

@@ -203,11 +203,11 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
     assert "neither a folder nor a .zip archive" in refused(tmp_path / "list.txt")
 
     (tmp_path / "text.zip").write_text("<html>quota exceeded</html>")
-    assert "no readable zip archive" in refused(tmp_path / "text.zip")
+    assert "not a readable zip archive" in refused(tmp_path / "text.zip")
 
     whole = zipped(tmp_path / "whole.zip", "a.jpg", "b.jpg").read_bytes()
     (tmp_path / "cut.zip").write_bytes(whole[:-30])
-    assert "no readable zip archive" in refused(tmp_path / "cut.zip")
+    assert "not a readable zip archive" in refused(tmp_path / "cut.zip")
 
     assert "holds no images" in refused(zipped(tmp_path / "docs.zip", "a.txt", "__MACOSX/a.jpg"))
 

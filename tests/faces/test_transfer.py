@@ -372,7 +372,9 @@ def test_the_default_pause_is_a_real_one() -> None:
 
 def test_an_address_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
     file = replace(the_file(), routes=(Mirror("mine", "http://[::1/faces.zip"),))
-    with pytest.raises(Refused, match=r"mine \(http://\[::1/faces.zip\): is no usable address: "):
+    with pytest.raises(
+        Refused, match=r"mine \(http://\[::1/faces.zip\): is not a usable address: "
+    ):
         fetch_file(file, scratch=tmp_path, patience=QUICK)
 
 

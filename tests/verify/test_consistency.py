@@ -209,7 +209,7 @@ def test_every_way_to_import_is_followed(tmp_path: Path) -> None:
             "params.yaml",
             "  filters:\n  - 32\n  - 64\n  - 128\n  - 256\n",
             "  filters: [32, 64, 128, 256]\n",
-            "params.yaml, line 60: `dvc exp run -S` turns '  filters: [32, 64, 128, 256]' into "
+            "params.yaml, line 62: `dvc exp run -S` turns '  filters: [32, 64, 128, 256]' into "
             "'  filters:'; write it so",
         ),
         (

@@ -1,4 +1,4 @@
-"""Read CelebA's annotation files, official text or Kaggle's csv, keyed by file name."""
+"""CelebA's annotation files, official text or Kaggle's csv, read into tables by file name."""
 
 import csv
 import sys

@@ -1,4 +1,4 @@
-"""CelebA's official files: what they are, and where they can be had.
+"""CelebA's official files: their sizes and sha256, and where they are downloaded from.
 
 Sizes and sha256 are those in TensorFlow Datasets (`celeb_a`, checksums.tsv); the ids on Google
 Drive are those of the authors' share, as in TensorFlow Datasets and torchvision. The mirrors are

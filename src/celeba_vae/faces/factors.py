@@ -1,4 +1,4 @@
-"""What a drawn face is made of: its factors, and the attributes that are true of them."""
+"""The factors of a drawn face, their distribution, and the attributes of CelebA they imply."""
 
 from dataclasses import dataclass, fields
 
@@ -90,7 +90,7 @@ def sample(seed: int, index: int) -> Factors:
         return round(min(limit, max(-limit, float(rng.normal(0.0, deviation)))), 4)
 
     def pick(words: tuple[str, ...], *weights: float) -> str:
-        # One uniform number a choice: a face's other factors do not hang on what was chosen.
+        # One uniform number per choice: the other factors do not depend on what was chosen.
         remaining = float(rng.uniform(0.0, sum(weights)))
         for word, weight in zip(words, weights, strict=True):
             remaining -= weight

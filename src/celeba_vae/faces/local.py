@@ -1,4 +1,4 @@
-"""Bring images of the user's own, or CelebA that is already on disk, into data/raw."""
+"""Import of a local archive or folder of images, CelebA or any other, into data/raw."""
 
 import hashlib
 import json
@@ -97,7 +97,7 @@ def warn_if_changed(folder: Path) -> str | None:
 def is_image(name: str) -> bool:
     """Tell whether a file of this path is an image, by its suffix, and not a hidden file.
 
-    What macOS puts beside the files of an archive (`__MACOSX/._a.jpg`) is none.
+    What macOS puts beside the files of an archive (`__MACOSX/._a.jpg`) is not an image.
     """
     if not name.lower().endswith(IMAGE_SUFFIXES):
         return False
@@ -198,7 +198,7 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except BROKEN_MEMBER as error:
-        raise UserError(f"download.path: {path} is no readable zip archive: {error}") from None
+        raise UserError(f"download.path: {path} is not a readable zip archive: {error}") from None
     if not any(is_image(name) for name in names):
         raise UserError(f"download.path: {path} holds no images ({' '.join(IMAGE_SUFFIXES)})")
 
@@ -272,7 +272,7 @@ def _pack(images: dict[str, Path], target: Path) -> None:
             try:
                 member = zipfile.ZipInfo(name.encode("utf-8").decode("utf-8"))
             except UnicodeEncodeError:
-                raise UserError(f"download.path: the name {name!r} is no UTF-8") from None
+                raise UserError(f"download.path: the name {name!r} is not valid UTF-8") from None
             member.external_attr = 0o644 << 16
             member.create_system = 3
             archive.writestr(member, b"".join(_chunks(path, bar)))

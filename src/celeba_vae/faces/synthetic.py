@@ -1,4 +1,4 @@
-"""Write a data set of drawn faces in the layout of CelebA's official release."""
+"""Synthetic data set: drawn faces in the layout of CelebA's official release."""
 
 import io
 import zipfile

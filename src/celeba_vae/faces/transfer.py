@@ -1,7 +1,7 @@
-"""Get one file whose size and sha256 are known, over whichever of its routes delivers it.
+"""Download of a file of known size and sha256, over the first of its routes that delivers it.
 
-What verifies is the file, wherever it came from; so routes need no trust, only an order. Partial
-files outlive the process, killed or not, and the next attempt goes on where they end.
+Size and sha256 verify the file, wherever it came from; so routes need no trust, only an order.
+Partial files outlive the process, killed or not, and the next attempt goes on where they end.
 """
 
 import errno
@@ -266,7 +266,7 @@ def _request(url: str, file: OfficialFile, part: Path, patience: Patience) -> in
         try:
             began = _receive(client, url, file, part, report)
         except httpx.InvalidURL as error:
-            raise Refused(f"is no usable address: {_one_line(error)}") from None
+            raise Refused(f"is not a usable address: {_one_line(error)}") from None
         except httpx.TooManyRedirects:
             raise Refused("redirects without end") from None
         except httpx.ConnectTimeout:
@@ -299,7 +299,7 @@ def _client(patience: Patience) -> httpx.Client:
 
 @contextmanager
 def _watched(stop: Callable[[], object], patience: Patience) -> Iterator[Callable[[int], None]]:
-    """Give a function to call with the bytes that have come; call `stop` when those creep.
+    """Yield a function to call with the bytes that have come; call `stop` when those creep.
 
     A thread looks on, because no timeout between two bytes ends an answer that drips its head,
     or redirects that never come to a file. What the stopped block raises becomes _Broken.
@@ -381,7 +381,7 @@ def _retry_after(headers: httpx.Headers) -> float:
 
 
 def _validator(headers: httpx.Headers) -> str:
-    """Return what If-Range may carry (RFC 9110, 13.1.5): a strong ETag, else the date, else ""."""
+    """Return what If-Range may carry (RFC 9110, 13.1.5): a strong ETag, or the date, or ""."""
     etag: str = headers.get("ETag", "")
     date: str = headers.get("Last-Modified", "")
     return etag if etag and not etag.startswith("W/") else date

@@ -1,4 +1,4 @@
-"""Types of arrays, by what they hold."""
+"""Type aliases of arrays and tensors."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 # Images (n, size, size, 3), 0 to 255.
 Pixels = NDArray[np.uint8]
-# One point in each row, (n, d), in whatever precision they came.
+# Points, (n, d), one in each row, in the precision they came in.
 Points = NDArray[np.floating[Any]]
-# What is computed with, unless said otherwise.
+# Numbers that are computed with: float64, unless a name says otherwise.
 Floats = NDArray[np.float64]
 # A tensor of Keras' backend, which has no types.
 Tensor = Any

@@ -1,4 +1,4 @@
-"""The one exception that stands for a user's mistake."""
+"""UserError: the exception for a mistake that a user can fix."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:  # It takes a tenth of a second, which `celeba-vae --help` nee
 
 
 class UserError(Exception):
-    """Something a user can mend; its text is one line: what is wrong, where, what is allowed.
+    """Something a user can fix; its text is one line: what is wrong, where, what is allowed.
 
     Stages and the command line print the text without a traceback and exit with status 1.
     Every other exception is a defect of this project and keeps its traceback.

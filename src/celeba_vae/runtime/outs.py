@@ -1,4 +1,4 @@
-"""What a stage leaves: values by the names of their files, and the one place that writes them."""
+"""The outs and metrics of a stage: values by the names of their files, and what writes them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Table:
 
 
 # By the ending of its name a file holds an array or several by name (.npy, .npz), a table (.tsv,
-# .csv), figures (.json), or bytes that are ready (a picture, a page).
+# .csv), a mapping (.json), or bytes that are ready (a picture, a page).
 Out = Any
 Outs = Mapping[str, Out]
 
@@ -39,7 +39,7 @@ class Result:
 
     Attributes:
         outs: the content of each file of its folder, by its name in there, such as `plots/auc.png`.
-        metrics: the few figures that git keeps.
+        metrics: the few numbers that git keeps.
     """
 
     outs: Outs

@@ -1,4 +1,4 @@
-"""Processes: none outlives the one that started it; and the memory that one takes."""
+"""Processes that end with their parent, and the memory that a process takes."""
 
 import ctypes
 import os

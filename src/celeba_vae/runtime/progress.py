@@ -1,4 +1,4 @@
-"""One look for all progress bars."""
+"""Progress bars on stderr, all alike."""
 
 import sys
 from typing import Any
@@ -9,7 +9,7 @@ from tqdm import tqdm
 def progress_bar(total: int, *, label: str, unit: str, done: int = 0) -> "tqdm[Any]":
     """Return a bar that counts `unit` up to `total`, with rate and time left, on stderr.
 
-    It starts at `done`, what an earlier process did.
+    It starts at `done`, which an earlier process has counted already.
     Where stderr is a file, as in a CI log, it prints a line every ten seconds, not ten a second.
     """
     interval = 0.1 if sys.stderr.isatty() else 10.0

@@ -1,4 +1,4 @@
-"""The scratch folder: what is neither a result nor worth versioning, and may be deleted."""
+"""The scratch folder: files that are neither results nor versioned, and may be deleted."""
 
 import os
 from pathlib import Path

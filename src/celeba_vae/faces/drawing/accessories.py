@@ -1,4 +1,4 @@
-"""Draw what is worn: earrings, glasses and hats."""
+"""Accessories of a drawn face: earrings, glasses and hats."""
 
 from PIL import Image
 

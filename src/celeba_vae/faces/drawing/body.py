@@ -1,4 +1,4 @@
-"""Draw what carries the face: head, neck, ears, clothes, and the lines of age."""
+"""The body of a drawn face: head, neck, ears, clothes, and the lines of age."""
 
 import numpy as np
 from PIL import Image

@@ -1,6 +1,6 @@
-"""Outlines in head coordinates, and how they are filled.
+"""Splines as outlines, and how they are filled.
 
-Outlines are splines in head coordinates: pixels from the middle between the eyes, x to the right,
+Outlines are in head coordinates: pixels from the middle between the eyes, x to the right,
 y down, z towards the viewer. Coordinates are rounded to whole steps of a quarter of a pixel before
 Pillow sees them, and coverage is counted in integers: the same bytes on every processor.
 """
@@ -125,7 +125,7 @@ def paint(
         outlines: polygons in head coordinates.
         fill: the colour, or an image of the frame's size.
         opacity: 0 to 1.
-        blur: deviation of the soft edge, in pixels.
+        blur: standard deviation of the soft edge, in pixels.
         clip: a mask of the frame's size that limits the fill.
         hole: a polygon that is left out.
     """

@@ -1,4 +1,4 @@
-"""Draw nose, eyes, brows, mouth and beard."""
+"""Facial features of a drawn face: nose, eyes, brows, mouth and beard."""
 
 from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Draw the hair: what falls behind the head, and what frames the face."""
+"""Hair of a drawn face: what falls behind the head, and what frames the face."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Draw one face from its factors: 178x218 pixels, aligned by the eyes as CelebA is.
+"""Portrait: one face drawn from its factors, 178x218 pixels, aligned by the eyes as CelebA is.
 
 The same factors give the same bytes on every processor; `brush` and `light` say how.
 """
