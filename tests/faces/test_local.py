@@ -245,7 +245,7 @@ def test_is_image() -> None:
 def test_a_name_that_no_zip_can_hold_is_refused(tmp_path: Path) -> None:
     draw(tmp_path / "s/a.jpg")
     (tmp_path / "s/a.jpg").rename(tmp_path / "s" / os.fsdecode(b"\xff.jpg"))
-    assert "is no UTF-8" in refused(tmp_path / "s")
+    assert "is not valid UTF-8" in refused(tmp_path / "s")
 
 
 def test_names_in_any_script_are_kept(tmp_path: Path) -> None:
