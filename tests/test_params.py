@@ -73,7 +73,11 @@ def test_every_key_has_a_comment() -> None:
         ("download.path=/x", "download.path is given, but download.source is synthetic"),
         ("evaluate.fid=graph.pb", "evaluate.fid = 'graph.pb' is relative"),
         ("evaluate.level=best", "evaluate.level = 'best': input should be 'quick' or 'full'"),
-        ("evaluate.full.importance_samples=48", "importance_samples = 48 is not a power of 2"),
+        (
+            "evaluate.full.importance_samples=48",
+            "full: importance_samples = 48 is not a power of 2",
+        ),
+        ("train=3", "params.yaml: train = 3: must be a group of keys"),
         ("train.nope=1", "-S train.nope=1: params.yaml has no such key"),
         ("train.epochs", "must be of the form group.key=value"),
     ],

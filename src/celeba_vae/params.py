@@ -323,7 +323,7 @@ class EvaluationSizes(_Group):
     def _samples_are_a_power_of_two(self) -> "EvaluationSizes":
         if self.importance_samples & (self.importance_samples - 1):
             raise ValueError(
-                f"evaluate: importance_samples = {self.importance_samples} is not a power of 2, "
+                f"importance_samples = {self.importance_samples} is not a power of 2, "
                 "such as 16, 32 or 64"
             )
         return self
@@ -535,6 +535,8 @@ def _one_line(error: ValidationError) -> str:
         text = f"{key}: unknown key; allowed {_siblings(first['loc'])}"
     elif first["type"] == "missing":
         text = f"{key}: missing; this key has no default, give it a value"
+    elif first["type"] == "model_type":
+        text = f"{key} = {_shown(first['input'])}: must be a group of keys"
     elif first["type"] == "value_error":
         text = message if not key or key in message else f"{key}: {message}"
     else:

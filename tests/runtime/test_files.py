@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from celeba_vae.runtime.files import atomic_path, sha256_of, write_json, write_text, write_tsv
+from celeba_vae.runtime.files import (
+    atomic_path,
+    sha256_of,
+    write_csv,
+    write_json,
+    write_text,
+    write_tsv,
+)
 
 
 def test_nothing_is_left_after_an_error(tmp_path: Path) -> None:
@@ -55,6 +62,11 @@ def test_json_refuses_what_json_does_not_have(tmp_path: Path) -> None:
 def test_tsv(tmp_path: Path) -> None:
     write_tsv(tmp_path / "a.tsv", ("epoch", "loss"), [(1, 2 / 3), (2, 1e-9)])
     assert (tmp_path / "a.tsv").read_text() == "epoch\tloss\n1\t0.666667\n2\t1e-09\n"
+
+
+def test_csv(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", ("name", "loss"), ((n, v) for n, v in [("a,b", 2 / 3), ("", 1)]))
+    assert (tmp_path / "a.csv").read_bytes() == b'name,loss\n"a,b",0.666667\n,1\n'
 
 
 def test_sha256_of_a_known_text(tmp_path: Path) -> None:
