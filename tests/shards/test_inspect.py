@@ -99,7 +99,7 @@ def test_summary_agrees_with_the_pixels_and_the_index(whole: Path) -> None:
     assert report["splits"]["train"]["attributes"]["Young"] == 1
 
 
-def test_description_holds_the_figures_in_100_columns(whole: Path) -> None:
+def test_description_holds_the_values_in_100_columns(whole: Path) -> None:
     report = summarize(whole)
     lines = describe(report).splitlines()
     assert max(map(len, lines)) <= 100
