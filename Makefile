@@ -6,22 +6,36 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTEST := python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro pull test test-slow verify verify-quick changes stress lint format bench lock \
-  clean
+.PHONY: help setup repro pull test test-slow verify verify-quick changes values docs stress lint \
+  format bench lock clean
 
 help: ## explain every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' \
 	  $(MAKEFILE_LIST)
 
-setup: .venv/installed ## make .venv with the locked, hashed requirements and this project in it
+setup: .venv/installed ## make .venv with the locked, hashed requirements of the pipeline
+
+# What a target needs beyond the pipeline is added when it is first called.
+PIP := python -m pip install --quiet --quiet
+INSTALL := $(PIP) --require-hashes --requirement
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	"error: Python 3.11 is needed, say where: make PYTHON=/path/to/python3.11")'
-	$(PYTHON) -m venv .venv
-	@echo "Installing the locked requirements: 3 GB on disk, a minute or more"
-	python -m pip install --require-hashes --requirement requirements.lock
-	python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@echo "Installing what the pipeline needs into .venv: 2.8 GB on disk, two to three minutes"
+	@$(PYTHON) -m venv .venv
+	@$(INSTALL) requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.lock
+	@echo "Installing what the tests need: 0.7 GB and a minute more"
+	@$(INSTALL) requirements-dev.lock
+	@touch $@
+
+.venv/installed-docs: .venv/installed requirements-docs.lock
+	@echo "Installing what the documentation needs: 75 MB more"
+	@$(INSTALL) requirements-docs.lock
 	@touch $@
 
 repro: setup ## reproduce the pipeline: draw faces, train, describe z-points, draw and measure faces
@@ -36,7 +50,7 @@ pull: setup ## fetch all results but data/raw from the DVC remote, and compare t
 	@status=$$(dvc data status) || exit 1; case "$$status" in *modified:*) echo "$$status"; \
 	  echo "error: what the remote gave is not what dvc.lock says" >&2; exit 1;; esac
 
-lint: setup ## check style, types and the workflows of CI
+lint: .venv/installed-dev ## check style, types and the workflows of CI
 	ruff check .
 	ruff format --check .
 	mypy
@@ -45,10 +59,10 @@ lint: setup ## check style, types and the workflows of CI
 test: lint ## check style and types, run the tests (under 10 minutes)
 	$(PYTEST) -m "not slow"
 
-test-slow: setup ## run the tests that take longer
+test-slow: .venv/installed-dev ## run the tests that take longer
 	$(PYTEST) -m slow
 
-# RESULTS=folder keeps the pictures, the report and the figures of the reproduction.
+# RESULTS=folder keeps the pictures, the report and the metrics of the reproduction.
 VERIFY := celeba-vae verify $(if $(RESULTS),--results $(RESULTS))
 
 verify: setup ## prove that the last commit gives its dvc.lock again, from nothing
@@ -58,12 +72,19 @@ verify-quick: setup ## prove with tiny parameters that two runs give the same by
 	@$(VERIFY) --quick
 
 BASE ?= HEAD~1
-changes: setup ## print what parameters and figures are against BASE=HEAD~1, as Markdown
+changes: setup ## print how parameters and metrics differ from BASE=HEAD~1, as Markdown
 	@printf '\n### Parameters against %s\n\n' $(BASE) && dvc params diff --md $(BASE)
-	@printf '\n### Figures against %s\n\n' $(BASE) && dvc metrics diff --md $(BASE)
+	@printf '\n### Metrics against %s\n\n' $(BASE) && dvc metrics diff --md $(BASE)
+
+values: setup ## write the values of the committed JSON files into README.md and docs/
+	python -m celeba_vae.verify.pages
+
+docs: .venv/installed-docs ## build the documentation, strictly
+	python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs build/docs
+	@echo "Open build/docs/index.html in a browser"
 
 # FACES=folder of CelebA's archive adds preparation. PyTorch is not among the requirements.
-bench: setup ## print how fast step, feed and stages are beside others (ten minutes)
+bench: .venv/installed-dev ## print how fast step, feed and stages are beside others (ten minutes)
 	python -m tests.benchmarks.step
 	python -m tests.benchmarks.feed
 	python -m tests.benchmarks.stages
@@ -73,14 +94,17 @@ TIMES ?= 100
 stress: setup ## kill a training TIMES=100 times at random and compare what it ends in
 	python -m tests.stress.resume --times $(TIMES)
 
-format: setup ## put the code into the project's form
+format: .venv/installed-dev ## put the code into the project's form
 	ruff check --fix .
 	ruff format .
 
-lock: setup ## choose new versions of all requirements and lock them with hashes
-	uv pip compile pyproject.toml --group dev --generate-hashes --universal --upgrade \
-	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-	  --output-file requirements.lock
+LOCK := uv pip compile --generate-hashes --universal --upgrade --quiet --no-emit-index-url \
+  --no-annotate --custom-compile-command "make lock"
+lock: .venv/installed-dev ## choose new versions of all requirements and lock them with hashes
+	$(LOCK) pyproject.toml --group build --output-file requirements.lock
+	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --group docs --constraint requirements.lock --constraint requirements-dev.lock \
+	  --output-file requirements-docs.lock
 
 clean: ## remove the environment; results and downloads stay
 	rm -rf .venv

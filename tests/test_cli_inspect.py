@@ -39,7 +39,7 @@ def test_tables_and_sheet(project: Path) -> None:
         assert sheet.height == 9 * 34 - 2
 
 
-def test_json_has_the_same_figures_and_nothing_else_on_stdout(project: Path) -> None:
+def test_json_has_the_same_values_and_nothing_else_on_stdout(project: Path) -> None:
     done = inspect(project, "--json", "--out", "other.png")
     report = json.loads(done.stdout)
     assert {name: split["images"] for name, split in report["splits"].items()} == {

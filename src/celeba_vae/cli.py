@@ -1,4 +1,4 @@
-"""`celeba-vae`: what a person does with the parameters, the results and a trained model."""
+"""The command line `celeba-vae`: parameters, use of a trained model, summary and verification."""
 
 import json
 import sys
@@ -103,9 +103,23 @@ def parameters(overrides: tuple[str, ...], as_json: bool) -> None:
 
 @cli.command()
 @model_option
-@click.option("--rows", type=click.IntRange(1, 100), default=6, show_default=True)
-@click.option("--columns", type=click.IntRange(1, 100), default=10, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 2), default=1, show_default=True)
+@click.option(
+    "--rows", type=click.IntRange(1, 100), default=6, show_default=True, help="Rows of the grid."
+)
+@click.option(
+    "--columns",
+    type=click.IntRange(1, 100),
+    default=10,
+    show_default=True,
+    help="Columns of the grid.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 2),
+    default=1,
+    show_default=True,
+    help="Seed of the z-points: the same one gives the same faces.",
+)
 @click.option(
     "--sampler",
     type=click.Choice(["normal", "gaussian", "gmm", "ellipse"]),
@@ -166,11 +180,17 @@ def reconstruct(photos: tuple[Path, ...], model: Path, out: Path) -> None:
 @cli.command()
 @click.argument("photo_a", type=_EXISTING_FILE)
 @click.argument("photo_b", type=_EXISTING_FILE)
-@click.option("--steps", type=click.IntRange(2, 100), default=8, show_default=True)
+@click.option(
+    "--steps",
+    type=click.IntRange(2, 100),
+    default=8,
+    show_default=True,
+    help="Faces on the way, both ends included.",
+)
 @model_option
 @out_option("morph.png")
 def morph(photo_a: Path, photo_b: Path, steps: int, model: Path, out: Path) -> None:
-    """Walk straight from one face's z-point to another's, and decode on the way."""
+    """Interpolate between two faces: the straight line from one mu to the other, decoded."""
     _check_out(out, inputs=(photo_a, photo_b))
     pretrained = _load(model)
     mu, _ = pretrained.encode(_read_photos((photo_a, photo_b), pretrained))
@@ -235,11 +255,23 @@ def edit(
 
 @cli.command()
 @click.argument("runs", nargs=-1, required=True)
-@click.option("--columns", type=click.IntRange(1, 100), default=10, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 2), default=1, show_default=True)
+@click.option(
+    "--columns",
+    type=click.IntRange(1, 100),
+    default=10,
+    show_default=True,
+    help="Faces of each kind and run.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 2),
+    default=1,
+    show_default=True,
+    help="Seed of the z-points, the same for all runs.",
+)
 @out_option("compared.png")
 def compare(runs: tuple[str, ...], columns: int, seed: int, out: Path) -> None:
-    """Show faces of several runs: from N(0, I), and from where their own z-points lie.
+    """Show faces of several runs: from N(0, I), and from where each run's z-points lie.
 
     A run is the name of a DVC experiment or a Git revision, whose results are read from DVC's
     cache, or `workspace`, what lies in data/ now:
@@ -259,14 +291,20 @@ def compare(runs: tuple[str, ...], columns: int, seed: int, out: Path) -> None:
 @cli.command()
 @folder_option("--shards", "data/shards", "Folder of the shards.")
 @out_option("contact_sheet.png")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=1,
+    show_default=True,
+    help="Seed of the choice of images.",
+)
 @click.option("--verify", is_flag=True, help="First check every shard against the manifest.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def inspect(shards: Path, out: Path, seed: int, verify: bool, as_json: bool) -> None:
-    """Say what is in the shards, and show some of it on a contact sheet.
+    """Describe the shards, and show some of their images on a contact sheet.
 
-    Images and attributes by split, mean and deviation of the channels in grey levels from 0 to
-    255. With --verify, a damaged shard ends it with status 1.
+    Counts of images and attributes by split, mean and standard deviation of the channels in grey
+    levels from 0 to 255. With --verify, a damaged shard ends it with status 1.
     """
     _check_out(out)
     from celeba_vae.shards.inspect import check_shards, contact_sheet, describe, summarize
@@ -281,10 +319,11 @@ def inspect(shards: Path, out: Path, seed: int, verify: bool, as_json: bool) -> 
 @cli.command()
 @click.option("--record", is_flag=True, help="Write this machine to data/machine.json.")
 def machine(record: bool) -> None:
-    """Say in what this machine differs from the one that made dvc.lock.
+    """Compare this machine with the one that made dvc.lock.
 
-    Parameters, data and code decide the results; versions, instructions of the processor and
-    device decide their last bits. Whoever commits a new dvc.lock runs this with --record.
+    Parameters, data and code decide the results; versions of libraries, the processor's
+    instructions and the device decide their last bits. Run it with --record before you commit a
+    new dvc.lock.
     """
     from celeba_vae.machine import MACHINE_FILE, differences, read_machine
     from celeba_vae.runtime.files import write_json
@@ -319,7 +358,13 @@ def machine(record: bool) -> None:
     show_default=True,
     help="Gigabytes for which to find the largest batch; may be given several times.",
 )
-@click.option("--steps", type=click.IntRange(1, 1000), default=8, show_default=True)
+@click.option(
+    "--steps",
+    type=click.IntRange(1, 1000),
+    default=8,
+    show_default=True,
+    help="Steps of training to time for each configuration.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -330,10 +375,10 @@ def machine(record: bool) -> None:
 def profile(
     overrides: tuple[str, ...], sweep: bool, limits: tuple[float, ...], steps: int, out: Path
 ) -> None:
-    """Say what a step of training takes in memory and time, and the largest batch that fits.
+    """Measure the memory and time of a training step, and find the largest batch that fits.
 
-    Counts bytes from the shapes, and measures steps on random images, each configuration in a
-    process of its own. Nothing is trained or kept.
+    Counts bytes from the shapes, and times steps on random images, each configuration in a process
+    of its own. No model is kept.
     """
     from celeba_vae.machine import available_bytes, describe_machine
     from celeba_vae.profiling.cases import BATCHES, current_cases, sweep_cases
@@ -350,22 +395,23 @@ def profile(
 
 
 @cli.command()
-@click.option("--quick", is_flag=True, help="Tiny parameters, twice: under 3 minutes.")
-@click.option("--consistency", is_flag=True, help="Only what needs no run: seconds.")
+@click.option("--quick", is_flag=True, help="Run tiny parameters twice: under 3 minutes.")
+@click.option("--consistency", is_flag=True, help="Check only what needs no run: seconds.")
 @click.option(
     "--results",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder in which to leave the pictures, the report and the figures of the reproduction.",
+    help="Folder for the pictures, the report and the metrics of the reproduction.",
 )
 def verify(quick: bool, consistency: bool, results: Path | None) -> None:
     """Prove that the committed state gives its committed results again, from nothing.
 
-    First what needs no run: dvc.lock agrees with dvc.yaml, params.yaml and code, deps are
-    complete, README's figures are those of data/metrics, params.yaml survives `-S`, and
-    requirements.lock is what is installed. Then an empty clone of the commit is reproduced by
-    force, without any cache, and compared with dvc.lock: all bytes on the kind of machine that
-    made it; on another kind archive and shards, a second reproduction with the first, and figures
-    within a tolerance. It ends with a table, one verdict, and status 1 where that is no.
+    First what needs no run: dvc.lock agrees with dvc.yaml, params.yaml and the code; deps are
+    complete; README.md and docs/ state the values of the committed JSON files; params.yaml
+    survives `-S`; and requirements.lock is what is installed. Then the stages are run in an empty
+    clone of the commit, without any cache, and their results compared with dvc.lock. On the kind
+    of machine that made dvc.lock every byte must be the same. On another kind the archive and the
+    shards must be the same, a second run must repeat the first, and metrics must agree within a
+    tolerance. It ends with a table and a verdict; where that is no, with status 1.
     """
     from celeba_vae.verify.consistency import find_inconsistencies
 
@@ -376,7 +422,7 @@ def verify(quick: bool, consistency: bool, results: Path | None) -> None:
         click.echo(finding, err=True)
     if findings:
         raise UserError(f"inconsistent: {len(findings)} findings")
-    click.echo("consistent: dvc.lock, dvc.yaml, params.yaml, code, README and requirements")
+    click.echo("consistent: dvc.lock, dvc.yaml, params.yaml, code, pages and requirements")
     if consistency:
         return
     if results:
@@ -391,7 +437,7 @@ def verify(quick: bool, consistency: bool, results: Path | None) -> None:
 
 @cli.command()
 def summary() -> None:
-    """Say where the pictures and figures of the last run are, with the few that matter."""
+    """List where the pictures and metrics of the last run are, with the few that matter most."""
     metrics = {}
     for name in ("train", "zpoints", "generate", "evaluate"):
         path = Path(f"data/metrics/{name}.json")
@@ -408,7 +454,7 @@ def summary() -> None:
         )
     except (KeyError, TypeError, ValueError):
         raise UserError(
-            "data/metrics: lacks figures of train, zpoints, generate or evaluate; `dvc repro` "
+            "data/metrics: lacks values of train, zpoints, generate or evaluate; `dvc repro` "
             "makes them"
         ) from None
     click.echo(text)
@@ -436,12 +482,12 @@ Report
   data/report/report.html  all of the run on one page: open it in a browser
 
 Pictures
-  data/samples/            overview.png; faces from random z-points, reconstructions, walks
+  data/samples/            overview.png; faces from random z-points, reconstructions, interpolations
   data/zpoints/plots/      where the z-points lie
   data/evaluation/plots/   best and worst reconstructions, training faces nearest to drawn ones
   dvc plots show           all of them and the learning curves, as one page
 
-Figures (data/metrics/*.json; `dvc metrics show`), on the validation images
+Metrics (data/metrics/*.json; `dvc metrics show`), on the validation images
   Encoder, Decoder         {train["encoder_parameters"]:,} and \
 {train["decoder_parameters"]:,} parameters
   reconstruction loss      {train["val_reconstruction"]:.0f} nats per image{kl}

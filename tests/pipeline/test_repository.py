@@ -1,8 +1,9 @@
 """What is committed fits together."""
 
 import ast
-import subprocess
+import re
 import sys
+from pathlib import Path
 
 import yaml
 
@@ -30,14 +31,25 @@ def test_packages_hold_a_docstring_alone() -> None:
         assert len(package.body) == (ast.get_docstring(package) is not None), path
 
 
+def tracked_files() -> list[Path]:
+    listed = run("git", "ls-files", "-z", cwd=ROOT).stdout.split("\0")
+    return [ROOT / name for name in listed if name and (ROOT / name).exists()]
+
+
 def test_no_large_file_and_no_data_in_git() -> None:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split("\0")
-    for name in filter(None, listed):
-        path = ROOT / name
-        assert path.suffix not in {".npy", ".npz", ".h5", ".zip", ".keras"}, name
-        assert not path.exists() or path.stat().st_size < 2**20, name
+    for path in tracked_files():
+        assert path.suffix not in {".npy", ".npz", ".h5", ".zip", ".keras"}, path
+        assert path.stat().st_size < 2**20, path
+
+
+def test_lines_have_at_most_100_columns() -> None:
+    # But for rows of tables and links, which cannot be cut, and templates of values.
+    kept = re.compile(r"^\||\]\(|https?://")
+    for path in tracked_files():
+        if path.suffix in {".md", ".py", ".toml", ".yaml", ".yml"}:
+            text = re.sub(r"(?s)<!-- values\n.*?-->", "", path.read_text())
+            long = [line for line in text.splitlines() if len(line) > 100 and not kept.search(line)]
+            assert long == [], path
 
 
 def test_a_stage_asked_for_its_help_runs_nothing() -> None:

@@ -68,7 +68,7 @@ def test_differing_files_are_named_with_how_far_they_are(folder: Path, tmp_path:
     assert same_bytes("data/out", first, second, rule="seen", judged=False).passed is None
 
 
-def test_differing_figures_are_named(tmp_path: Path) -> None:
+def test_differing_keys_are_named(tmp_path: Path) -> None:
     texts = [
         {"val": {"loss": loss, "kl": 2.5}, "images": 4, "seconds": seconds}
         for loss, seconds in ((1.5, 10), (1.25, 20))

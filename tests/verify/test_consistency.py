@@ -219,6 +219,13 @@ def test_every_way_to_import_is_followed(tmp_path: Path) -> None:
             "\nnumpy==9",
             "requirements.lock: is not what is installed (No matching distribution found for numpy",
         ),
+        (
+            check_requirements,
+            "requirements-dev.lock",
+            "\nnumpy==",
+            "\nnumpy==9",
+            "requirements-dev.lock: numpy is not as in requirements.lock; run `make lock`",
+        ),
     ],
 )
 def test_what_else_does_not_fit_is_found(

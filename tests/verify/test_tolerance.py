@@ -11,7 +11,7 @@ from tests.support import ROOT
 
 @pytest.fixture
 def committed() -> dict[str, Any]:
-    """The committed figures."""
+    """The committed metrics."""
     return {
         path.stem: json.loads(path.read_text())
         for path in sorted((ROOT / "data/metrics").glob("*.json"))
@@ -23,7 +23,7 @@ def compare(committed: dict[str, Any], here: dict[str, Any]) -> dict[str, Row]:
     return {row.what.removeprefix("data/metrics/").removesuffix(".json"): row for row in rows}
 
 
-def test_the_same_figures_agree(committed: dict[str, Any]) -> None:
+def test_the_same_metrics_agree(committed: dict[str, Any]) -> None:
     rows = compare(committed, copy.deepcopy(committed))
     assert set(rows) == {"attributes", "evaluate", "generate", "train", "zpoints"}
     assert all(row.passed for row in rows.values())
@@ -45,7 +45,7 @@ def test_the_same_figures_agree(committed: dict[str, Any]) -> None:
         ("evaluate", ("samples", "normal", "swd"), 2, False),
     ],
 )
-def test_figures_may_differ_so_far(
+def test_metrics_may_differ_so_far(
     committed: dict[str, Any], file: str, place: tuple[str, ...], factor: float, passed: bool
 ) -> None:
     here = copy.deepcopy(committed)

@@ -156,7 +156,7 @@ def test_threads_that_follow_the_processors_are_found_by_the_quick_gate(project:
 
 
 @pytest.mark.slow
-def test_another_kind_of_machine_is_held_to_itself_and_to_the_figures(
+def test_another_kind_of_machine_is_held_to_itself_and_to_the_metrics(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reproduce_and_commit(project)
@@ -168,7 +168,7 @@ def test_another_kind_of_machine_is_held_to_itself_and_to_the_figures(
     assert "| yes    | data/shards             | the bytes of dvc.lock" in text
     assert "| -      | data/model              | reported: bytes of dvc.lock" in text
     assert "vae.weights.h5 (by up to " in text
-    assert "figures agree; farthest" in text
+    assert "metrics agree; farthest" in text
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Call git, DVC and pip, whose word the gate takes."""
+"""Calls of git, DVC and pip, and what they say."""
 
 import subprocess
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Compare two runs of the pipeline: byte by byte, or where that cannot be asked for, by figures."""
+"""Comparison of two runs of the pipeline: which files differ in their bytes, and how far."""
 
 import hashlib
 import json
@@ -98,7 +98,7 @@ def _object(cache: Path, md5: str) -> Path | None:
 
 
 def describe_difference(first: Path | None, second: Path | None, suffix: str) -> str:
-    """Return how far two files are from each other: pixels, numbers, or which figures.
+    """Return how far two files are from each other: pixels, numbers, or which keys.
 
     Empty for other kinds of files, and where one of the two is not at hand.
 
@@ -110,7 +110,7 @@ def describe_difference(first: Path | None, second: Path | None, suffix: str) ->
     if not first or not second or suffix not in (".json", ".png", ".npy", ".npz", ".h5"):
         return ""
     if suffix == ".json":
-        return _differing_figures(json.loads(first.read_bytes()), json.loads(second.read_bytes()))
+        return _differing_keys(json.loads(first.read_bytes()), json.loads(second.read_bytes()))
     one, other = _arrays(first, suffix), _arrays(second, suffix)
     if {key: value.shape for key, value in one.items()} != {
         key: value.shape for key, value in other.items()
@@ -130,7 +130,7 @@ def describe_difference(first: Path | None, second: Path | None, suffix: str) ->
     return f"(by up to {largest:.2g})"
 
 
-def _differing_figures(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+def _differing_keys(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
     one, other = flatten(first), flatten(second)
     keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
     shown = [f"{key} {one.get(key)!s:.20}, here {other.get(key)!s:.20}" for key in keys[:3]]

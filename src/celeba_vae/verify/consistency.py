@@ -1,10 +1,11 @@
-"""Whether what is committed fits together: seen in seconds, without data and without a run.
+"""Checks of what is committed that need neither data nor a run, and take seconds.
 
 Each check takes the top folder of a project and returns its findings, one line each.
 """
 
 import ast
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from celeba_vae.verify.commands import call, last_line
 from celeba_vae.verify.pages import check_pages
 from celeba_vae.verify.tiny_params import set_params
 
-# Lines of the README that state figures of the committed run; the fields are keys of
+# Lines of the README that state values of the committed run; the fields are keys of
 # data/metrics/NAME.json.
 README_LINES = (
     "| on the {generate[images]} validation images | |",
@@ -34,7 +35,7 @@ README_LINES = (
     "| deviation of z in a dimension, on average | {zpoints[validation][std_z_mean]:.3f} |",
 )
 
-_MEND = "run `dvc repro`, commit dvc.lock and data/metrics"
+_FIX = "run `dvc repro`, commit dvc.lock and data/metrics"
 
 
 def find_inconsistencies(root: Path) -> list[str]:
@@ -61,11 +62,11 @@ def check_lock(root: Path) -> list[str]:
     """
     declared = _pipeline(root)
     if not (root / "dvc.lock").exists():
-        return [f"dvc.lock: is missing; {_MEND}"]
+        return [f"dvc.lock: is missing; {_FIX}"]
     recorded = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     findings = [
         f"dvc.lock: stage {name} is in {'dvc.yaml' if name in declared else 'dvc.lock'} only; "
-        f"{_MEND}"
+        f"{_FIX}"
         for name in sorted(declared.keys() ^ recorded.keys())
     ]
     for name in declared.keys() & recorded.keys():
@@ -88,7 +89,7 @@ def _compare_names(stage: str, declared: dict[str, Any], recorded: dict[str, Any
     }
     return [
         f"dvc.lock: {stage}: {kind} {name} is in "
-        f"{'dvc.yaml' if name in given[kind] else 'dvc.lock'} only; {_MEND}"
+        f"{'dvc.yaml' if name in given[kind] else 'dvc.lock'} only; {_FIX}"
         for kind in given
         for name in sorted(given[kind] ^ noted[kind])
     ]
@@ -102,7 +103,7 @@ def _compare_read_with_made(recorded: dict[str, Any]) -> Iterator[str]:
             if {**out, "cache": None} != {**dep, "cache": None}:
                 yield (
                     f"dvc.lock: {reader} read another {dep['path']} than {maker} made "
-                    f"({dep['md5']}, not {out['md5']}); {_MEND}"
+                    f"({dep['md5']}, not {out['md5']}); {_FIX}"
                 )
 
 
@@ -115,12 +116,12 @@ def _dvc_status(root: Path, declared: dict[str, Any]) -> Iterator[str]:
     for stage, entries in json.loads(done.stdout).items():
         for entry in entries:
             if isinstance(entry, str):
-                yield f"dvc.lock: {stage}: {entry} since then; {_MEND}"
+                yield f"dvc.lock: {stage}: {entry} since then; {_FIX}"
                 continue
             for name, state in _flat(entry.values()):
                 # Results that are in no git are not looked at: often they are not there.
                 if not _lies_in(name, data):
-                    yield f"dvc.lock: {stage}: {name} is {state} since then; {_MEND}"
+                    yield f"dvc.lock: {stage}: {name} is {state} since then; {_FIX}"
 
 
 def _flat(changed: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -205,7 +206,7 @@ def _parameters_read(stage: Path) -> set[str]:
 
 
 def check_readme(root: Path) -> list[str]:
-    """Compare the README's figures of the committed run with data/metrics."""
+    """Compare the README's values of the committed run with data/metrics."""
     metrics = {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted((root / "data/metrics").glob("*.json"))
@@ -240,15 +241,32 @@ def check_params_file(root: Path) -> list[str]:
 
 
 def check_requirements(root: Path) -> list[str]:
-    """Ask pip whether what is installed here is what requirements.lock names."""
+    """Ask pip whether requirements.lock is what is installed here, and hold other locks to it."""
+    versions = _locked_versions(root / "requirements.lock")
+    findings = [
+        f"{lock.name}: {name} is not as in requirements.lock; run `make lock`"
+        for lock in sorted(root.glob("requirements-*.lock"))
+        for name, others in _locked_versions(lock).items()
+        if not others <= versions.get(name, others)
+    ]
     lock = ["--require-hashes", "--requirement", "requirements.lock"]
     # Neither an index nor local wheels: what is not installed must not be found elsewhere.
     offline = ["--isolated", "--no-index", "--no-deps", "--dry-run", "--quiet", "--report", "-"]
     done = call(sys.executable, "-m", "pip", "install", *offline, *lock, folder=root)
     if done.returncode:
         missing = last_line(done.stderr).removeprefix("ERROR: ")
-        return [f"requirements.lock: is not what is installed ({missing}); run `make setup`"]
-    return []
+        findings.append(
+            f"requirements.lock: is not what is installed ({missing}); run `make setup`"
+        )
+    return findings
+
+
+def _locked_versions(lock: Path) -> dict[str, set[str]]:
+    """Return the versions of each package; several, where they depend on Python's."""
+    versions: dict[str, set[str]] = {}
+    for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)", lock.read_text(encoding="utf-8")):
+        versions.setdefault(name, set()).add(version)
+    return versions
 
 
 def _pipeline(root: Path) -> dict[str, Any]:

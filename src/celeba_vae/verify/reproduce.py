@@ -1,4 +1,4 @@
-"""Clone a project and reproduce its pipeline from nothing, untouched by what lies around it."""
+"""A clone of a project and its pipeline run from nothing, untouched by what lies around it."""
 
 import os
 import subprocess

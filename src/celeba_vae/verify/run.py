@@ -1,4 +1,4 @@
-"""The gate: whether the committed state of a project gives the same results again, from nothing."""
+"""Reproduction of the committed state from nothing, and its comparison with dvc.lock."""
 
 import json
 import shutil
@@ -29,12 +29,12 @@ def verify(project: Path, here: dict[str, Any], *, results: Path | None = None) 
 
     On a machine of the kind that made the lock, every byte must be the same. On another kind only
     the archive and the shards; a second reproduction must be identical to the first, and the
-    figures must agree within `TOLERANCES`, while the rest is reported.
+    metrics must agree within `TOLERANCES`, while the rest is reported.
 
     Args:
         project: the top folder of the project.
         here: this machine, as `describe_machine` gives it.
-        results: where to leave the pictures, the report and the figures of the reproduction.
+        results: where to leave the pictures, the report and the metrics of the reproduction.
 
     Returns:
         The table and the verdict, as Markdown.
@@ -47,7 +47,7 @@ def verify(project: Path, here: dict[str, Any], *, results: Path | None = None) 
         first = work / "first"
         clone(project, first)
         committed = read_run(first / "dvc.lock", _cache_of(project))
-        figures = _read_metrics(first)
+        metrics = _read_metrics(first)
         differing = differences(read_machine(first / MACHINE_FILE), here)
         click.echo(_announcement(commit, work, differing), err=True)
         made = _reproduce(first, "reproduction", results)
@@ -59,7 +59,7 @@ def verify(project: Path, here: dict[str, Any], *, results: Path | None = None) 
             clone(project, work / "second")
             again = reproduce(work / "second", label="second reproduction")
             rows = list(_other_kind(committed, made, again))
-            rows += compare_metrics(figures, _read_metrics(first), rule="figures within tolerance")
+            rows += compare_metrics(metrics, _read_metrics(first), rule="metrics within tolerance")
             kind = f"another kind of machine than made dvc.lock ({'; '.join(differing)})"
         return _verdict(rows, f"Commit {commit}, on {kind}.")
 
@@ -71,7 +71,7 @@ def verify_quickly(project: Path, *, results: Path | None = None) -> str:
 
     Args:
         project: the top folder of the project.
-        results: where to leave the pictures, the report and the figures of the first time.
+        results: where to leave the pictures, the report and the metrics of the first time.
 
     Returns:
         The table and the verdict, as Markdown.
@@ -97,7 +97,7 @@ def _other_kind(committed: Run, made: Run, again: Run) -> Iterator[Row]:
     for name in committed.outs:
         everywhere = name in SAME_EVERYWHERE
         rule = "the bytes of dvc.lock" if everywhere else "reported: bytes of dvc.lock"
-        if Path(name).parent != METRICS:  # Their figures are judged.
+        if Path(name).parent != METRICS:  # Their values are judged.
             yield same_bytes(name, committed, made, rule=rule, judged=everywhere)
         yield same_bytes(name, made, again, rule="the same bytes twice here")
 

@@ -1,4 +1,4 @@
-"""The whole pipeline at its smallest: for the quick gate and for the tests."""
+"""Parameters of the whole pipeline at its smallest, for `verify --quick` and for the tests."""
 
 from pathlib import Path
 

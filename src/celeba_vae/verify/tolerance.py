@@ -1,4 +1,4 @@
-"""How far figures may be from the committed ones on another kind of machine, and why.
+"""How far metrics may be from the committed ones on another kind of machine, and why.
 
 There the last bits of every product differ, and a training multiplies them: the two models are
 two draws of the same, as if the noise in z had been another.
@@ -11,7 +11,7 @@ from typing import Any
 from celeba_vae.runtime.mappings import flatten
 from celeba_vae.verify.compare import Row
 
-# Pattern of a figure's name; allowed difference as a share of the committed figure; and what is
+# Pattern of a metric's name; allowed difference as a share of the committed value; and what is
 # allowed beside it. The first pattern that fits counts. Beside each: the largest difference seen
 # between the default run with all instructions of a processor and with those up to AVX2. Allowed
 # is several times that, because a single pair of runs does not show how far others go.
@@ -79,10 +79,10 @@ OF_THE_CHOSEN = (
 def compare_metrics(
     committed: Mapping[str, Any], here: Mapping[str, Any], *, rule: str
 ) -> list[Row]:
-    """Compare figures within `TOLERANCES`, one row for each file.
+    """Compare metrics within `TOLERANCES`, one row for each file.
 
     Args:
-        committed: figures by the name of their file, nested as in the files.
+        committed: metrics by the name of their file, nested as in the files.
         here: the same of the run that is judged.
         rule: what the table says of the rule.
     """
@@ -108,7 +108,7 @@ def compare_metrics(
             farthest = max(judged, key=lambda name: far[name])
             notes.insert(
                 0,
-                f"{len(judged)} figures agree; farthest {farthest.partition('.')[2]} "
+                f"{len(judged)} metrics agree; farthest {farthest.partition('.')[2]} "
                 f"{wanted[farthest]}, here {got[farthest]}",
             )
         if free:
@@ -118,7 +118,7 @@ def compare_metrics(
 
 
 def _distance(name: str, wanted: Any, got: Any) -> float:
-    """Return how far a figure is, in units of what is allowed."""
+    """Return how far a metric is, in units of what is allowed."""
     if wanted == got:
         return 0.0
     if type(wanted) is not type(got) or not isinstance(wanted, (int, float)):
