@@ -1,0 +1,266 @@
+"""Every command on a page is run on a tiny project, or marked with what it needs; none is stale.
+
+A block of commands is fenced as ```sh, one of Python as ```python. `needs=WORD,WORD` behind the
+language says what a test has not, see NEEDS. What has no such mark is run, the blocks of one page
+after another in one shell, and then its Python. All are checked against the command line, the
+parameters, the Makefile and DVC's options.
+"""
+
+import importlib.util
+import re
+import shlex
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from dvc.cli import DvcParserError
+from dvc.cli.parser import get_main_parser
+
+from celeba_vae.cli import cli
+from celeba_vae.params import load_params
+from celeba_vae.runtime.errors import UserError
+from docs.generator.notebook import PAGE as NOTEBOOK
+from tests.support import ROOT, run
+
+NEEDS = {
+    "browser": "a desktop to look at something",
+    "celeba": "CelebA's files",
+    "cluster": "other machines, Slurm or a Dask scheduler",
+    "gpu": "an NVIDIA GPU",
+    "hours": "minutes or hours of computing",
+    "install": "packages that are not in the requirements, or to make the environment",
+    "network": "a network",
+    "photos": "photos of your own",
+    "remote": "a storage of your own",
+    "second-run": "an experiment or a clone that is not there",
+}
+
+# Programs that are on every machine, and need no look at their options.
+PLAIN = {
+    "cd",
+    "cp",
+    "export",
+    "git",
+    "kill",
+    "ls",
+    "mkdir",
+    "pip",
+    "sed",
+    "source",
+    "unzip",
+    "wait",
+}
+
+_FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```$", re.M | re.S
+)
+_TARGET = re.compile(r"^([a-z-]+):", re.M)
+_SEPARATORS = "&|;<>()"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code on a page."""
+
+    page: str
+    line: int
+    language: str
+    needs: tuple[str, ...]
+    text: str
+
+
+def blocks_of(page: str, text: str) -> list[Block]:
+    blocks = []
+    for found in _FENCE.finditer(text):
+        language, *marks = found["info"].split() or [""]
+        needs = [mark.removeprefix("needs=") for mark in marks if mark.startswith("needs=")]
+        line = text.count("\n", 0, found.start()) + 1
+        words = tuple(needs[0].split(",")) if needs else ()
+        blocks.append(Block(page, line, language, words, found["text"]))
+    return blocks
+
+
+def pages() -> list[str]:
+    docs = (path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md")))
+    # The notebook has a test of its own.
+    return [page for page in ("README.md", "CONTRIBUTING.md", *docs) if page != NOTEBOOK.as_posix()]
+
+
+BLOCKS = [block for page in pages() for block in blocks_of(page, (ROOT / page).read_text())]
+SHELL = [block for block in BLOCKS if block.language == "sh"]
+
+
+def commands_of(text: str) -> Iterator[list[str]]:
+    """Yield the simple commands of a shell script, without assignments before them."""
+    whole = ""
+    for line in text.splitlines():
+        whole += line.removesuffix("\\") + ("" if line.endswith("\\") else "\n")
+        if line.endswith("\\"):
+            continue
+        lexer = shlex.shlex(whole, posix=True, punctuation_chars=_SEPARATORS)
+        lexer.whitespace_split = True
+        try:
+            words = list(lexer)
+        except ValueError:  # A quotation goes on in the next line.
+            continue
+        whole = ""
+        command: list[str] = []
+        for word in [*words, ";"]:
+            if set(word) <= set(_SEPARATORS):
+                if command:
+                    yield command
+                command = []
+            elif command or not re.match(r"\w+=", word):
+                command.append(word)
+    assert not whole.strip(), f"unfinished: {whole}"
+
+
+def problem(command: list[str], needs: tuple[str, ...]) -> str | None:
+    """Return what is wrong with a command, as far as can be seen without running it."""
+    program, *words = command
+    settings = [words[i + 1] for i, word in enumerate(words[:-1]) if word in ("-S", "--set-param")]
+    try:
+        # A list of values is for a queue of experiments, and an option needs a real file.
+        load_params(ROOT / "params.yaml", [s for s in settings if "=" in s and "," not in s])
+    except UserError as error:
+        return str(error)
+    if program == "celeba-vae":
+        return _click_problem(words)
+    if program == "dvc":
+        try:
+            get_main_parser().parse_args(words)
+        except (DvcParserError, SystemExit):
+            return "dvc has no such command or option"
+    elif program == "make":
+        targets = _TARGET.findall((ROOT / "Makefile").read_text())
+        wrong = [word for word in words if "=" not in word and word not in targets]
+        return f"the Makefile has no {wrong[0]}" if wrong else None
+    elif program == "python" and words[:1] == ["-m"]:
+        if words[1].startswith(("tests", "stages", "celeba_vae", "docs")):
+            return None if importlib.util.find_spec(words[1]) else f"no module {words[1]}"
+    elif program == "pip" and (extras := re.search(r"\[(.+)\]", " ".join(words))):
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        wrong = [e for e in extras[1].split(",") if e not in project["optional-dependencies"]]
+        return f"no extra {wrong[0]}" if wrong else None
+    elif program not in PLAIN | {"python"} and not needs:
+        return f"{program} is not known to be there: mark the block with what it needs"
+    return None
+
+
+def _click_problem(words: list[str]) -> str | None:
+    if not words or words[0].startswith("-"):
+        return None
+    name, *rest = words
+    if name not in cli.commands:
+        return f"no command {name}"
+    command = cli.commands[name]
+    context = click.Context(command, info_name=name)
+    try:
+        given, _, _ = command.make_parser(context).parse_args(list(rest))
+        for parameter in command.params:
+            values = given.get(parameter.name or "")
+            # What is not given may be click's own mark, which is true.
+            absent = not isinstance(values, str | list | tuple | bool) or not values
+            if parameter.required and absent and "--help" not in rest:
+                return f"lacks {parameter.name}"
+            kind: Any = parameter.type
+            if isinstance(kind, click.Choice | click.IntRange | click.FloatRange):
+                for value in [] if absent else values if isinstance(values, list) else [values]:
+                    kind.convert(value, parameter, context)
+    except click.ClickException as error:
+        return error.format_message()
+    return None
+
+
+def programs(block: Block) -> set[str]:
+    return {command[0] for command in commands_of(block.text)}
+
+
+@pytest.mark.parametrize("page", pages())
+def test_every_block_says_what_it_is(page: str) -> None:
+    for block in (block for block in BLOCKS if block.page == page):
+        place = f"{page}, line {block.line}"
+        assert block.language, f"{place}: say sh, python, text or yaml behind the fence"
+        assert block.language not in ("bash", "console", "shell"), f"{place}: sh is our word"
+        assert set(block.needs) <= NEEDS.keys(), f"{place}: {block.needs}, known are {[*NEEDS]}"
+    for block in (block for block in SHELL if block.page == page):
+        place = f"{page}, line {block.line}"
+        for command in commands_of(block.text):
+            wrong = problem(command, block.needs)
+            assert wrong is None, f"{place}: {shlex.join(command)}: {wrong}"
+        # It would make the environment anew that the test runs in.
+        assert "make" not in programs(block) or block.needs, f"{place}: make needs install"
+
+
+def test_stale_commands_are_found() -> None:
+    def of(text: str, *needs: str) -> list[str]:
+        found = [problem(command, needs) for command in commands_of(text)]
+        return [wrong for wrong in found if wrong]
+
+    fine = """
+        source .venv/bin/activate   # a comment
+        A=1 dvc exp run -S model.inter_dense=256 && dvc exp show --drop '.*'
+        dvc exp run --queue -S 'model.z_dim=64,128'
+        celeba-vae edit photo.jpg --attribute Smiling \\
+          --by 2 --out x.png
+        python -c "import os
+        print(1)"; make test BASE=HEAD~1
+        python -m tests.benchmarks.step --help
+        pip install -e '.[jax]'
+    """
+    assert of(fine) == []
+    assert len(list(commands_of(fine))) == 9
+    assert "No such option" in of("celeba-vae sample --colour 2")[0]
+    assert "not in the range" in of("celeba-vae sample --rows 0")[0]
+    assert "is not one of" in of("celeba-vae sample --sampler mine")[0]
+    assert "lacks amounts" in of("celeba-vae edit photo.jpg --attribute Smiling")[0]
+    assert "lacks photos" in of("celeba-vae reconstruct")[0]
+    assert of("celeba-vae reconstruct --help") == of("celeba-vae --help") == []
+    assert "no command draw" in of("celeba-vae draw")[0]
+    assert "no such key" in of("dvc exp run -S model.zdim=3")[0]
+    assert "model.z_dim = 0" in of("dvc exp run -S model.z_dim=0")[0]
+    assert "dvc has no such" in of("dvc exp walk")[0]
+    assert "no reprod" in of("make reprod")[0]
+    assert "no module" in of("python -m tests.benchmarks.stepp")[0]
+    assert "no extra jaxx" in of("pip install -e '.[jaxx]'")[0]
+    assert "srun is not known" in of("srun hostname")[0]
+    assert of("srun hostname", "cluster") == []
+
+
+def test_blocks_and_their_marks_are_read() -> None:
+    text = "a\n\n```sh needs=network,hours\nmake\n```\n\n- b\n\n  ```python\n  x = 1\n  ```\n"
+    first, second = blocks_of("p.md", text)
+    assert first == Block("p.md", 3, "sh", ("network", "hours"), "make\n")
+    assert (second.language, second.needs, second.line) == ("python", (), 9)
+
+
+def runs(page: str) -> tuple[str, str]:
+    """Return the shell script and the Python script that a page's unmarked blocks make up."""
+    mine = [block for block in BLOCKS if block.page == page and not block.needs]
+    shell, python = (
+        "\n".join(block.text for block in mine if block.language == language)
+        for language in ("sh", "python")
+    )
+    return shell, python
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("page", [page for page in pages() if any(runs(page))])
+def test_a_page_runs(page: str, reproduced: Path, tmp_path: Path) -> None:
+    project = tmp_path / "celeba_vae"
+    shutil.copytree(reproduced, project, symlinks=True)
+    (project / ".venv").symlink_to(sys.prefix)
+    (project / ".git/info/exclude").write_text(".venv\n")
+    shell, python = runs(page)
+    # Each command is shown before its output, so that a failure says where.
+    done = run("bash", "-evxc", shell, cwd=project, timeout=1500)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    done = run(sys.executable, "-c", python, cwd=project)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
