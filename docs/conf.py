@@ -4,10 +4,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sphinx.util import logging
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from docs.generator import notebook  # noqa: E402
+from docs.generator.offline import fetched_from_networks  # noqa: E402
 from docs.generator.pages import expand  # noqa: E402
 
 project = "celeba_vae"
@@ -49,14 +52,17 @@ def _expand_page(app: Any, name: str, source: list[str]) -> None:
     source[0] = expand(source[0], ROOT)
 
 
-def _write_notebook(app: Any, error: Exception | None) -> None:
+def _finish(app: Any, error: Exception | None) -> None:
+    if error is not None:
+        return
     page = (ROOT / notebook.PAGE).read_text(encoding="utf-8")
     place = Path(app.outdir) / notebook.PAGE.relative_to("docs").with_suffix(".ipynb")
-    if error is None:
-        place.write_text(notebook.as_ipynb(page), encoding="utf-8")
+    place.write_text(notebook.as_ipynb(page), encoding="utf-8")
+    for found in fetched_from_networks(Path(app.outdir)):
+        logging.getLogger(__name__).warning("asks a network: %s", found)
 
 
 def setup(app: Any) -> None:
-    """Let pages take what is made from the source, and lay the notebook beside its page."""
+    """Let pages take what is made from the source, and look at what was built."""
     app.connect("source-read", _expand_page)
-    app.connect("build-finished", _write_notebook)
+    app.connect("build-finished", _finish)

@@ -164,15 +164,14 @@ def _click_problem(words: list[str]) -> str | None:
     try:
         given, _, _ = command.make_parser(context).parse_args(list(rest))
         for parameter in command.params:
-            values = given.get(parameter.name or "")
+            values: Any = given.get(parameter.name or "")
             # What is not given may be click's own mark, which is true.
             absent = not isinstance(values, str | list | tuple | bool) or not values
             if parameter.required and absent and "--help" not in rest:
                 return f"lacks {parameter.name}"
-            kind: Any = parameter.type
-            if isinstance(kind, click.Choice | click.IntRange | click.FloatRange):
+            if isinstance(parameter.type, click.Choice | click.IntRange | click.FloatRange):
                 for value in [] if absent else values if isinstance(values, list) else [values]:
-                    kind.convert(value, parameter, context)
+                    parameter.type.convert(value, parameter, context)
     except click.ClickException as error:
         return error.format_message()
     return None
