@@ -1,12 +1,14 @@
 """Values on pages: what the templates in their comments give."""
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from celeba_vae.verify.pages import check_pages, write_values
-from tests.support import ROOT
+from tests.support import ROOT, run
 
 PAGE = """# Results
 
@@ -43,6 +45,24 @@ def test_pages_that_say_what_the_files_say_have_no_finding(project: Path) -> Non
     assert check_pages(ROOT) == []
 
 
+def test_the_readme_states_the_committed_run() -> None:
+    stated = {key for key, _ in re.findall(r"\{(\w+(\[\w+\])+)", (ROOT / "README.md").read_text())}
+    assert stated >= {
+        "generate[images]",
+        "train[val_reconstruction]",
+        "train[val_kl]",
+        "generate[psnr_db_mean]",
+        "generate[ssim_mean]",
+        "generate[mse_mean]",
+        "zpoints[validation][z_radius_mean]",
+        "zpoints[validation][z_radius_std]",
+        "zpoints[validation][z_dim]",
+        "zpoints[validation][chi_mean]",
+        "zpoints[validation][chi_std]",
+        "zpoints[validation][std_z_mean]",
+    }
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/results/speed.md"])
 def test_another_value_is_found_and_can_be_written(project: Path, page: str) -> None:
     (project / page).write_text(PAGE.replace("2.5 |", "2.4 |").replace("on two", "on three"))
@@ -70,3 +90,11 @@ def test_a_value_that_no_file_has_is_found(
     (finding,) = check_pages(project)
     assert finding.startswith("README.md: data/metrics and docs/values do not have what it states")
     assert expected in finding
+    done = run(
+        sys.executable,
+        "-m",
+        "celeba_vae.verify.pages",
+        cwd=project,
+        env={"PYTHONPATH": str(ROOT / "src")},
+    )
+    assert (done.returncode, done.stderr) == (1, f"error: {finding}\n")

@@ -20,21 +20,6 @@ from celeba_vae.verify.commands import call, last_line
 from celeba_vae.verify.pages import check_pages
 from celeba_vae.verify.tiny_params import set_params
 
-# Lines of the README that state values of the committed run; the fields are keys of
-# data/metrics/NAME.json.
-README_LINES = (
-    "| on the {generate[images]} validation images | |",
-    "| reconstruction loss, KL loss | {train[val_reconstruction]:,.0f} and {train[val_kl]:.1f} "
-    "nats per image |",
-    "| reconstructions | {generate[psnr_db_mean]:.1f} dB PSNR, {generate[ssim_mean]:.3f} SSIM, "
-    "MSE {generate[mse_mean]:.4f} |",
-    r"| \|z\| | {zpoints[validation][z_radius_mean]:.2f} ± "
-    "{zpoints[validation][z_radius_std]:.2f}; "
-    "points of N(0, I) in {zpoints[validation][z_dim]} dimensions: "
-    "{zpoints[validation][chi_mean]:.2f} ± {zpoints[validation][chi_std]:.2f} |",
-    "| deviation of z in a dimension, on average | {zpoints[validation][std_z_mean]:.3f} |",
-)
-
 _FIX = "run `dvc repro`, commit dvc.lock and data/metrics"
 
 
@@ -48,7 +33,6 @@ def find_inconsistencies(root: Path) -> list[str]:
     return [
         *check_lock(root),
         *check_dependencies(root),
-        *check_readme(root),
         *check_pages(root),
         *check_params_file(root),
         *check_requirements(root),
@@ -203,25 +187,6 @@ def _parameters_read(stage: Path) -> set[str]:
         and node.value.id == "params"
     }
     return read - {"run"}  # It changes no byte of any result.
-
-
-def check_readme(root: Path) -> list[str]:
-    """Compare the README's values of the committed run with data/metrics."""
-    metrics = {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted((root / "data/metrics").glob("*.json"))
-    }
-    lines = (root / "README.md").read_text(encoding="utf-8").splitlines()
-    findings = []
-    for template in README_LINES:
-        try:
-            line = template.format_map(metrics)
-        except KeyError as error:
-            findings.append(f"data/metrics: lacks {error}, which README.md states")
-            continue
-        if line not in lines:
-            findings.append(f"README.md: must say, as data/metrics does: {line}")
-    return findings
 
 
 def check_params_file(root: Path) -> list[str]:

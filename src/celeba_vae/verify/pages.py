@@ -12,30 +12,28 @@ docs/values/NAME.json. `make values` writes the lines.
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import write_text
 
 
 def check_pages(root: Path) -> list[str]:
     """Compare the pages' values with the JSON files that they are of."""
-    values, findings = read_values(root), []
+    findings = []
     for page in _pages(root):
-        name, text = page.relative_to(root), page.read_text(encoding="utf-8")
         try:
-            filled = fill(text, values)
-        except (LookupError, TypeError, ValueError) as error:
-            findings.append(
-                f"{name}: data/metrics and docs/values do not have what it states "
-                f"({type(error).__name__}: {error})"
-            )
+            filled = _filled(root, page)
+        except UserError as error:
+            findings.append(str(error))
             continue
-        pairs = zip(text.split("\n"), filled.split("\n"), strict=False)
+        lines = (root / page).read_text(encoding="utf-8").split("\n")
         findings += [
-            f"{name}, line {row}: must be {new!r}; `make values` writes it"
-            for row, (old, new) in enumerate(pairs, 1)
+            f"{page}, line {row}: must be {new!r}; `make values` writes it"
+            for row, (old, new) in enumerate(zip(lines, filled.split("\n"), strict=False), 1)
             if old != new
         ]
     return findings
@@ -45,11 +43,20 @@ def write_values(root: Path) -> None:
     """Write into all pages what they state.
 
     Raises:
-        KeyError: a page states what no file has.
+        UserError: a page states what no file has.
     """
-    values = read_values(root)
     for page in _pages(root):
-        write_text(page, fill(page.read_text(encoding="utf-8"), values))
+        write_text(root / page, _filled(root, page))
+
+
+def _filled(root: Path, page: Path) -> str:
+    try:
+        return fill((root / page).read_text(encoding="utf-8"), read_values(root))
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{page}: data/metrics and docs/values do not have what it states "
+            f"({type(error).__name__}: {error})"
+        ) from None
 
 
 def read_values(root: Path) -> dict[str, Any]:
@@ -73,8 +80,14 @@ def fill(text: str, values: Mapping[str, Any]) -> str:
 
 
 def _pages(root: Path) -> list[Path]:
-    return [root / "README.md", *sorted(root.glob("docs/**/*.md"))]
+    return [
+        Path("README.md"),
+        *(page.relative_to(root) for page in sorted(root.glob("docs/**/*.md"))),
+    ]
 
 
 if __name__ == "__main__":
-    write_values(Path())
+    try:
+        write_values(Path())
+    except UserError as error:
+        sys.exit(f"error: {error}")
