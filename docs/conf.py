@@ -23,7 +23,11 @@ exclude_patterns = ["generator"]
 html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
+# An excerpt below each result is fetched, which `file://` forbids.
+html_show_search_summary = False
 nitpicky = True
+default_role = "code"  # Docstrings write names in single backticks.
+toc_object_entries_show_parents = "hide"
 
 myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist"]
 # Headings of three levels have the anchors that GitHub gives them.
@@ -33,6 +37,7 @@ autodoc_mock_imports = ["keras", "tensorflow"]
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 # A docstring's `Returns:` says what it is in words, which are no names of types.
 napoleon_use_rtype = False
 # Other packages' pages are not asked for: building needs no network.

@@ -58,4 +58,7 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("<", "&lt;").replace("*", r"\*").strip()
+    """Return a help text as Markdown: options are code, and nothing else is marked up."""
+    parts = re.split(r"(`[^`]*`)", text.replace("<", "&lt;").replace("*", r"\*").strip())
+    parts[::2] = [re.sub(r"(?<![\w-])--?[a-zA-Z][\w-]*", r"`\g<0>`", part) for part in parts[::2]]
+    return "".join(parts)
