@@ -101,7 +101,7 @@ def test_a_byte_flipped_in_a_cached_shard_is_found_in_what_was_made_of_it(
     # `train` itself compares shards with their manifest; this one is made to trust them.
     done = run("dvc", "repro", "--force", "--single-item", "train", cwd=project)
     assert "the shard is damaged" in done.stderr
-    plant(project, "src/celeba_vae/training/run.py", "if sha256_of(path) != sha256:", "if False:")
+    plant(project, "src/celeba_vae/training/data.py", "if sha256_of(path) != sha256:", "if False:")
     reproduce_and_commit(project)
     assert "up to date" in succeed("dvc", "status", cwd=project)
     with pytest.raises(UserError, match=r"^not reproduced: data/metrics/train.json, data/model"):
