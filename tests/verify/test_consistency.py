@@ -97,6 +97,14 @@ def test_what_is_committed_has_no_finding(committed: Path) -> None:
     assert run("dvc", "status", cwd=committed).returncode == 0
 
 
+def test_code_that_makes_no_result_is_no_dependency(project: Path) -> None:
+    before = check_lock(project)
+    for name in ("cli.py", "params.py", "training/__init__.py", "verify/run.py"):
+        with (project / "src/celeba_vae" / name).open("a") as file:
+            file.write("# changed\n")
+    assert check_lock(project) == before
+
+
 def test_a_lock_edited_by_hand_is_found(project: Path) -> None:
     lock = (project / "dvc.lock").read_text()
     before, _, after = lock.partition("    outs:\n    - path: data/shards\n")
