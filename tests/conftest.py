@@ -10,12 +10,14 @@ import pytest
 from celeba_vae.backend import configure_tensorflow
 from celeba_vae.params import ModelParams, Params, load_params
 from celeba_vae.verify.tiny_params import TINY
-from tests.support import ROOT
+from tests.support import ROOT, built_once, reproduce_tiny
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Once a process, before any test imports TensorFlow: what the stages do as well.
-    configure_tensorflow(threads=2)
+    # Once a process, before any test imports TensorFlow: what the stages do as well. The process
+    # that only hands out the tests needs none.
+    if config.getoption("dist", "no") == "no":
+        configure_tensorflow(threads=2)
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +34,16 @@ def model_params(tiny: Params) -> Callable[..., ModelParams]:
         return ModelParams.model_validate(tiny.model.model_dump() | changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny project, reproduced by DVC and committed, which all processes of a session share.
+
+    Read its files; what changes them, or runs DVC, does so in a copy (`shutil.copytree`).
+    `reproduced.log` beside it holds what was said, and what each stage imported.
+    """
+    return built_once(tmp_path_factory, "reproduced", reproduce_tiny)
 
 
 @pytest.fixture(scope="session")

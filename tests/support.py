@@ -1,15 +1,17 @@
 """What tests call: commands run as users run them, and tiny copies of the project."""
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from celeba_vae.params import Params
 from celeba_vae.runtime.files import sha256_of
@@ -20,15 +22,21 @@ from celeba_vae.verify.tiny_params import TINY, set_params
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def activated() -> dict[str, str]:
+    """Return the environment of a user who activated the virtual environment."""
+    return os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    }
+
+
 def run(
     *command: str, cwd: Path, timeout: float = 240, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command as a user in an activated environment would, and keep what it prints."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         command,
         cwd=cwd,
-        env=os.environ | {"PATH": path} | (env or {}),
+        env=activated() | (env or {}),
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -68,6 +76,49 @@ def make_project(folder: Path) -> Path:
     set_params(folder, *TINY)
     commit(folder, "tiny")
     return folder
+
+
+def reproduce_tiny(folder: Path) -> None:
+    """Make a tiny project in `folder`, run its pipeline by DVC, and commit what came out.
+
+    What was said on both streams lies beside it, in `folder.log`, with a line for each module that
+    a process imported.
+    """
+    make_project(folder)
+    log = folder.with_suffix(".log")
+    with log.open("w") as streams:
+        done = subprocess.run(
+            ["dvc", "repro"],
+            cwd=folder,
+            env=activated() | {"PYTHONPROFILEIMPORTTIME": "1", "PYTHONUNBUFFERED": "1"},
+            stdout=streams,
+            stderr=subprocess.STDOUT,
+            timeout=600,
+            check=False,
+        )
+    assert done.returncode == 0, log.read_text()[-5000:]
+    commit(folder, "reproduced")
+
+
+def built_once(
+    factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]
+) -> Path:
+    """Return the folder that `build` is given to fill, once for all processes of pytest-xdist.
+
+    All of them read it, so that nobody may change it.
+    """
+    base = factory.getbasetemp()
+    # Each process of pytest-xdist has its own folder in that of the session.
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    done = place.with_suffix(".done")
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            build(place)
+            done.touch()
+    return place
 
 
 def commit(project: Path, message: str) -> None:

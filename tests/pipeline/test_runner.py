@@ -1,0 +1,104 @@
+"""What every stage does around its work, shown with stages that hardly do any."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, copy_project, run
+
+STAGE = """
+import os, signal
+from pathlib import Path
+from stages.runner import run
+
+def edit(file, old, new):
+    text = Path(file).read_text()
+    assert old in text
+    Path(file).write_text(text.replace(old, new, 1))
+
+def train(params):
+    {body}
+
+run(train)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The project as it stands, without data."""
+    return copy_project(tmp_path)
+
+
+def run_stage(project: Path, body: str, *, source: str = "src") -> tuple[int, str]:
+    """Run a process as stage `train` that does what `body` says; return status and stderr."""
+    code = STAGE.format(body=body)
+    done = run(sys.executable, "-c", code, cwd=project, env={"PYTHONPATH": source})
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stderr
+
+
+def test_a_stage_that_ends_well_says_nothing(project: Path) -> None:
+    assert run_stage(project, "assert params.train.epochs") == (0, "")
+
+
+CODE = "src/celeba_vae/faces/layout.py"
+
+
+@pytest.mark.parametrize(
+    ("body", "edited"),
+    [
+        (f"import celeba_vae.faces.layout; edit('{CODE}', 'SPLITS', 'OTHERS')", CODE),
+        ("edit('params.yaml', '  epochs: 10', '  epochs: 11')", "params.yaml: train"),
+    ],
+    ids=["code", "parameters"],
+)
+def test_what_is_edited_while_it_runs_makes_it_fail(project: Path, body: str, edited: str) -> None:
+    status, said = run_stage(project, body)
+    assert status == 1
+    assert said.startswith(f"error: {edited}")
+    assert "edited while train ran: DVC would note the new" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"edit('{CODE}', 'SPLITS', 'OTHERS')",
+        "edit('params.yaml', '  columns: 10', '  columns: 11')",
+    ],
+    ids=["code", "parameters"],
+)
+def test_code_and_parameters_of_others_may_be_edited(project: Path, body: str) -> None:
+    assert run_stage(project, body) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ("os.kill(os.getpid(), signal.SIGTERM)", 143, ""),
+        ("os.kill(os.getpid(), signal.SIGINT)", 130, "interrupted\n"),
+        ("open('nowhere/file')", 1, "error: nowhere/file: No such file or directory\n"),
+        ("Path('/dev/full').write_text('x')", 1, "error: No space left on device\n"),
+    ],
+    ids=["term", "ctrl-c", "no folder", "full disk"],
+)
+def test_status_and_line_say_why_it_ended(
+    project: Path, body: str, status: int, said: str
+) -> None:
+    assert run_stage(project, body) == (status, said)
+
+
+def test_the_code_of_another_checkout_is_refused(project: Path) -> None:
+    status, said = run_stage(project, "assert False", source=f"{ROOT / 'src'}:.")
+    assert status == 1
+    assert said.count("\n") == 1
+    assert "not from this checkout's" in said
+
+
+def test_a_stage_asked_for_its_help_runs_nothing() -> None:
+    done = run(sys.executable, "-m", "stages.train", "--help", cwd=ROOT)
+    assert done.returncode == 1
+    assert "train takes no arguments" in done.stderr
+    assert "params.yaml" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
