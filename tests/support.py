@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from celeba_vae.params import Params
 from celeba_vae.runtime.files import sha256_of
@@ -24,9 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def activated() -> dict[str, str]:
     """Return the environment of a user who activated the virtual environment."""
-    return os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    }
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def run(
@@ -100,9 +99,7 @@ def reproduce_tiny(folder: Path) -> None:
     commit(folder, "reproduced")
 
 
-def built_once(
-    factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]
-) -> Path:
+def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
     """Return the folder that `build` is given to fill, once for all processes of pytest-xdist.
 
     All of them read it, so that nobody may change it.
@@ -119,6 +116,13 @@ def built_once(
             build(place)
             done.touch()
     return place
+
+
+def out_of(stage: str) -> str:
+    """Return the folder that a stage of the pipeline writes."""
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    out = pipeline["stages"][stage]["outs"][0]
+    return out if isinstance(out, str) else str(next(iter(out)))
 
 
 def commit(project: Path, message: str) -> None:

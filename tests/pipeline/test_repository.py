@@ -2,7 +2,6 @@
 
 import ast
 import re
-import sys
 from pathlib import Path
 
 import yaml
@@ -50,11 +49,3 @@ def test_lines_have_at_most_100_columns() -> None:
             text = re.sub(r"(?s)<!-- values\n.*?-->", "", path.read_text())
             long = [line for line in text.splitlines() if len(line) > 100 and not kept.search(line)]
             assert long == [], path
-
-
-def test_a_stage_asked_for_its_help_runs_nothing() -> None:
-    done = run(sys.executable, "-m", "stages.train", "--help", cwd=ROOT)
-    assert done.returncode == 1
-    assert "train takes no arguments" in done.stderr
-    assert "params.yaml" in done.stderr
-    assert len(done.stderr.splitlines()) == 1

@@ -42,13 +42,13 @@ def test_a_stage_that_ends_well_says_nothing(project: Path) -> None:
     assert run_stage(project, "assert params.train.epochs") == (0, "")
 
 
-CODE = "src/celeba_vae/faces/layout.py"
+CODE = "src/celeba_vae/pool.py"
 
 
 @pytest.mark.parametrize(
     ("body", "edited"),
     [
-        (f"import celeba_vae.faces.layout; edit('{CODE}', 'SPLITS', 'OTHERS')", CODE),
+        (f"import celeba_vae.pool; edit('{CODE}', 'import', 'import ')", CODE),
         ("edit('params.yaml', '  epochs: 10', '  epochs: 11')", "params.yaml: train"),
     ],
     ids=["code", "parameters"],
@@ -64,7 +64,7 @@ def test_what_is_edited_while_it_runs_makes_it_fail(project: Path, body: str, ed
 @pytest.mark.parametrize(
     "body",
     [
-        f"edit('{CODE}', 'SPLITS', 'OTHERS')",
+        f"edit('{CODE}', 'import', 'import ')",
         "edit('params.yaml', '  columns: 10', '  columns: 11')",
     ],
     ids=["code", "parameters"],
@@ -83,9 +83,7 @@ def test_code_and_parameters_of_others_may_be_edited(project: Path, body: str) -
     ],
     ids=["term", "ctrl-c", "no folder", "full disk"],
 )
-def test_status_and_line_say_why_it_ended(
-    project: Path, body: str, status: int, said: str
-) -> None:
+def test_status_and_line_say_why_it_ended(project: Path, body: str, status: int, said: str) -> None:
     assert run_stage(project, body) == (status, said)
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.remotes.servers import objects_in
-from tests.support import run, succeed
+from tests.support import out_of, run, succeed
 
 
 @pytest.mark.slow
@@ -32,8 +32,8 @@ def test_stages_run_on_links_and_leave_the_cache_whole(
 
 def unlinked(project: Path, kind: str) -> list[Path]:
     """The files among all outs that are not read-only links to an object in DVC's cache."""
-    pipeline = yaml.safe_load((project / "dvc.yaml").read_text())
-    outs = [project / next(iter(out)) for s in pipeline["stages"].values() for out in s["outs"]]
+    stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
+    outs = [project / out_of(stage) for stage in stages]
     files = [path for out in outs for path in out.rglob("*") if path.is_file()]
     assert len(files) > 50
     return [path for path in files if not _is_link(path, kind) or path.stat().st_mode & 0o222]
