@@ -120,8 +120,8 @@ def note_differences(threads: int) -> None:
     differing = differences(read_machine(), describe_machine(threads))
     if differing:
         print(
-            f"note: not the kind of machine that made dvc.lock ({'; '.join(differing)}): the "
-            "metrics will agree, the bytes of the model may not",
+            f"note: not the kind of machine that made dvc.lock ({'; '.join(differing)}): the same "
+            "data and parameters give the same metrics, but perhaps other bytes of the model",
             file=sys.stderr,
         )
 

@@ -5,6 +5,7 @@ the last of them.
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -233,5 +234,7 @@ def _find_state(
 
 
 def _first_of(changed: list[str]) -> str:
+    """Return the first changes in one line; of a sha256 the first digits, as git shortens them."""
     more = len(changed) - _NAMED
-    return "; ".join(changed[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+    line = "; ".join(changed[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+    return re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1", line)
