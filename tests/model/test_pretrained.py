@@ -140,7 +140,7 @@ def test_missing_and_broken_models_are_named(saved: Path) -> None:
     broken_ones: list[object] = [{}, description | {"model": {"z_dim": 3}}, []]
     for broken in broken_ones:
         (saved / "architecture.json").write_text(json.dumps(broken))
-        with pytest.raises(UserError, match="is no description of a model"):
+        with pytest.raises(UserError, match="is not a description of a model"):
             celeba_vae.load(saved)
 
 

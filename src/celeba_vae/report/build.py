@@ -100,7 +100,7 @@ def build_report(data: Path, *, groups: Json, code: Mapping[str, str]) -> str:
     except (FileNotFoundError, KeyError, ValueError) as error:
         raise UserError(
             f"{data}: the results do not belong to this code or are incomplete "
-            f"({type(error).__name__}: {error}); `dvc repro` makes them anew"
+            f"({type(error).__name__}: {error}); `dvc repro` makes them again"
         ) from None
     return render([section for section in sections if section.parts])
 

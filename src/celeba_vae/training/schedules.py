@@ -11,7 +11,7 @@ def kl_weight_at(step: int, params: TrainParams, *, steps_per_epoch: int) -> flo
     """Return the factor on the KL loss at a step.
 
     constant: kl_weight. linear: grows from 0 to kl_weight over the first `kl_schedule_epochs`
-    epochs and stays (Bowman et al. 2016). cyclical: begins anew every `kl_schedule_epochs`
+    epochs and stays (Bowman et al. 2016). cyclical: begins again every `kl_schedule_epochs`
     epochs, grows over the first half of them and stays for the second (Fu et al. 2019, with
     R = 0.5). None of them depends on the number of epochs in all, so more of them go on from
     where fewer ended.
