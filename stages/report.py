@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pathspec import GitIgnoreSpec
+
 from celeba_vae.params import Params
 from celeba_vae.runtime.files import sha256_of
 from stages.runner import REPORT, run
@@ -29,11 +31,10 @@ def report(params: Params) -> None:
 
 def _code() -> dict[str, str]:
     """Return the sha256 of each source file that DVC hashes for this stage, by its name."""
-    from dvc.api import DVCFileSystem
-
-    project = DVCFileSystem()
-    names = [name for top in ("src", "stages") for name in project.find(top)]
-    return {name: sha256_of(Path(name)) for name in sorted(names)}
+    ignored = GitIgnoreSpec.from_lines(Path(".dvcignore").read_text(encoding="utf-8").splitlines())
+    files = [path for top in ("src", "stages") for path in Path(top).rglob("*") if path.is_file()]
+    names = sorted(str(path) for path in files if not ignored.match_file(path))
+    return {name: sha256_of(Path(name)) for name in names}
 
 
 if __name__ == "__main__":

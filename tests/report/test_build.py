@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dvc.api import DVCFileSystem
 from PIL import Image
 
 from celeba_vae.report.build import build_report
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import sha256_of, write_json, write_tsv
+from stages.report import _code
+from tests.support import ROOT
 
 SECTIONS = [
     "glance",
@@ -243,6 +246,16 @@ def test_provenance_follows_data_code_and_parameters(data: Path) -> None:
     after = report(data, GROUPS | {"threads": 3}, code={"src/code.py": "a2" * 32}).texts
     # The file, all of the code, and the parameters.
     assert len(sums - set(after)) == 3
+
+
+def test_the_code_on_the_page_is_what_dvc_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    project = DVCFileSystem()
+    hashed = sorted(name for top in ("src", "stages") for name in project.find(top))
+    code = _code()
+    assert list(code) == hashed
+    assert code["stages/report.py"] == sha256_of(Path("stages/report.py"))
+    assert "src/celeba_vae/cli.py" not in code
 
 
 def test_the_recorded_machine_is_shown(data: Path) -> None:
