@@ -1,4 +1,4 @@
-"""Stage `attributes`: what mu knows of attributes and true factors; faces pushed along them."""
+"""Stage `attributes`: what mu tells of attributes and true factors; faces pushed along them."""
 
 from celeba_vae.params import Params
 from stages.runner import ATTRIBUTES, METRICS, MODEL, SHARDS, ZPOINTS, run
@@ -10,19 +10,20 @@ def attributes(params: Params) -> None:
 
     configure_tensorflow(params.threads)
 
-    from celeba_vae.attributes.run import write_attributes
+    from celeba_vae.attributes.labels import read_labels
+    from celeba_vae.attributes.run import describe_attributes
+    from celeba_vae.latent.stored import load_mu
     from celeba_vae.model.pretrained import load
+    from celeba_vae.runtime.outs import write_result
+    from celeba_vae.shards.read import open_split
 
     # scikit-learn brings a pool of threads of its own, which must be loaded to be pinned.
     pin_linear_algebra()
-    write_attributes(
-        load(MODEL),
-        ZPOINTS,
-        SHARDS,
-        ATTRIBUTES,
-        METRICS / "attributes.json",
-        params=params.attributes,
-    )
+    labels = read_labels(SHARDS)
+    mu = {split: load_mu(ZPOINTS, split, images=of.images) for split, of in labels.items()}
+    validation = open_split(SHARDS, "validation")
+    result = describe_attributes(load(MODEL), labels, mu, validation, params.attributes)
+    write_result(result, ATTRIBUTES, METRICS / "attributes.json")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from PIL import Image
 
 from celeba_vae.cli import cli
 from celeba_vae.latent.cloud import Cloud
-from celeba_vae.latent.directions import DIRECTIONS_FILE, save_directions
+from celeba_vae.latent.directions import DIRECTIONS_FILE, direction_arrays
 from celeba_vae.latent.fitting import fit_samplers
 from celeba_vae.latent.samplers import SAMPLERS_FILE, sampler_arrays
 from celeba_vae.model.pretrained import save
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fitted, _ = fit_samplers(splits, seed=1)
     write_arrays(folder / "data/zpoints" / SAMPLERS_FILE, sampler_arrays(fitted))
     steps = {"Smiling": np.arange(6.0), "Male": np.ones(6)}
-    save_directions(folder / "data/attributes" / DIRECTIONS_FILE, steps, z_dim=6)
+    write_arrays(folder / "data/attributes" / DIRECTIONS_FILE, direction_arrays(steps, z_dim=6))
     os.mkfifo(folder / "pipe.jpg")
     for name, colour in (("a.jpg", "red"), ("b.png", "blue")):
         Image.new("RGB", (178, 218), colour).save(folder / name)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import celeba_vae
-from celeba_vae.generate.run import write_samples
+from celeba_vae.generate.run import generate_faces
 from celeba_vae.latent.samplers import SAMPLERS_FILE, load_samplers
 from celeba_vae.params import Params
 from celeba_vae.runtime.outs import write_result
@@ -101,6 +101,6 @@ def test_the_plain_autoencoder_goes_through_the_pipeline(
         np.load(zpoints / "train_mu.npy").mean(axis=0), abs=1e-6
     )
     validation = open_split(shards, "validation")
-    quality = write_samples(model, fitted, validation, tmp_path / "samples", tiny.generate)
-    assert quality["images"] == 6
-    assert (tmp_path / "samples/overview.png").stat().st_size > 0
+    result = generate_faces(model, fitted, validation, tiny.generate)
+    assert result.metrics["images"] == 6
+    assert len(result.outs["overview.png"]) > 0

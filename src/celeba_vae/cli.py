@@ -194,9 +194,9 @@ def morph(photo_a: Path, photo_b: Path, steps: int, model: Path, out: Path) -> N
     _check_out(out, inputs=(photo_a, photo_b))
     pretrained = _load(model)
     mu, _ = pretrained.encode(_read_photos((photo_a, photo_b), pretrained))
-    from celeba_vae.generate.run import straight_walks
+    from celeba_vae.latent.interpolation import interpolate
 
-    (walk,) = straight_walks(mu[:1], mu[1:], steps=steps)
+    (walk,) = interpolate(mu[:1], mu[1:], steps=steps)
     _save_grid(pretrained.decode(walk), out, rows=1, columns=steps)
 
 

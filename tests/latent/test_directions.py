@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from celeba_vae.latent.directions import (
     attribute_direction,
+    direction_arrays,
     load_directions,
-    save_directions,
     total_push,
 )
 from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import write_arrays
 
 
 def test_a_step_is_one_deviation_along_the_line_between_the_centres() -> None:
@@ -58,14 +59,14 @@ STEPS = {"Smiling": np.array([0.5, -1.0, 0.25]), "Male": np.array([0.0, 2.0, 1.0
 
 def test_directions_come_back_in_stable_bytes(tmp_path: Path) -> None:
     for name in ("one/a.npz", "two.npz"):
-        save_directions(tmp_path / name, STEPS, z_dim=3)
+        write_arrays(tmp_path / name, direction_arrays(STEPS, z_dim=3))
     assert (tmp_path / "one/a.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
     loaded = load_directions(tmp_path / "two.npz", z_dim=3)
     assert list(loaded) == ["Smiling", "Male"]
     for name, step in STEPS.items():
         assert loaded[name].dtype == np.float32
         assert np.array_equal(loaded[name], step)
-    save_directions(tmp_path / "none.npz", {}, z_dim=3)
+    write_arrays(tmp_path / "none.npz", direction_arrays({}, z_dim=3))
     assert load_directions(tmp_path / "none.npz", z_dim=3) == {}
 
 
@@ -99,7 +100,7 @@ def test_a_wrong_file_gets_one_line(
 
 def test_a_truncated_file_gets_one_line(tmp_path: Path) -> None:
     path = tmp_path / "directions.npz"
-    save_directions(path, STEPS, z_dim=3)
+    write_arrays(path, direction_arrays(STEPS, z_dim=3))
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(UserError, match="is damaged"):
         load_directions(path, z_dim=3)

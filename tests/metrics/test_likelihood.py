@@ -91,7 +91,7 @@ def test_bounds_never_fall_with_more_samples(seed: int) -> None:
 
 
 def test_other_numbers_than_powers_of_two_are_refused() -> None:
-    with pytest.raises(ValueError, match="6 samples are no power of 2"):
+    with pytest.raises(ValueError, match="6 samples are not a power of 2"):
         importance_bounds(np.zeros((2, 6)))
 
 

@@ -3,11 +3,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from celeba_vae.metrics.quality import reconstruction_quality
+from celeba_vae.metrics.quality import image_quality, join_blocks, summary
 
 
 def _images(count: int, side: int = 16) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 200, (count, side, side, 3), dtype=np.uint8)
+
+
+def reconstruction_quality(
+    originals: np.ndarray, reconstructions: np.ndarray
+) -> dict[str, float | int]:
+    quality = image_quality(originals, reconstructions)
+    return summary(quality, values=originals[0].size)
 
 
 @given(step=st.integers(1, 55))
@@ -60,3 +67,13 @@ def test_more_noise_is_worse() -> None:
 def test_stacks_must_be_equally_long() -> None:
     with pytest.raises(ValueError, match="shorter"):
         reconstruction_quality(_images(3), _images(2))
+
+
+def test_blocks_change_nothing() -> None:
+    one, other = _images(5), _images(5)[::-1]
+    blocks = [image_quality(one[:3], other[:3]), image_quality(one[3:], other[3:])]
+    whole = image_quality(one, other)
+    joined = join_blocks(blocks)
+    assert list(joined) == list(whole)
+    for name, values in whole.items():
+        assert np.array_equal(joined[name], values)

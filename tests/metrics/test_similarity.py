@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from celeba_vae.metrics.similarity import ms_ssim, pair_similarity, scales_of
+from celeba_vae.metrics.similarity import ms_ssim, pair_similarity, scales_of, ssim
 
 
 def noise(count: int, side: int, seed: int = 1) -> np.ndarray:
@@ -63,3 +63,15 @@ def test_pairs_are_disjoint_neighbours() -> None:
     mixed = pair_similarity(np.stack([one, two, two, one]))
     assert mixed == pytest.approx(ms_ssim(one[None], two[None])[0], abs=1e-6)
     assert mixed < 0.5
+
+
+def test_ssim_has_a_window_of_seven_pixels_without_weights() -> None:
+    one, other = noise(2, 16), noise(2, 16, seed=2)
+    expected = [
+        structural_similarity(first, second, win_size=7, channel_axis=-1, data_range=255)
+        for first, second in zip(one, other, strict=True)
+    ]
+    assert np.array_equal(ssim(one, other), expected)
+    assert ssim(one, one) == pytest.approx(1)
+    with pytest.raises(ValueError, match="shorter"):
+        ssim(one, other[:1])

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from celeba_vae.runtime.arrays import Floats
 from celeba_vae.runtime.errors import UserError
-from celeba_vae.runtime.files import atomic_path
 
 DIRECTIONS_FILE = "directions.npz"
 
@@ -47,20 +46,19 @@ def attribute_direction(mu: Floats, has: NDArray[np.bool_]) -> Floats:
     return step
 
 
-def save_directions(path: Path, directions: Mapping[str, Floats], *, z_dim: int) -> None:
-    """Write one step, (z_dim,), for each attribute as an .npz file, in stable bytes.
+def direction_arrays(directions: Mapping[str, Floats], *, z_dim: int) -> dict[str, np.ndarray]:
+    """Return the arrays of DIRECTIONS_FILE for one step, (z_dim,), of each attribute.
 
-    Its arrays are `attributes`, the names, and `steps`, float32 (attributes, z_dim).
+    They are `attributes`, the names, and `steps`, float32 (attributes, z_dim).
     """
     steps = np.zeros((len(directions), z_dim), np.float32)
     for row, step in enumerate(directions.values()):
         steps[row] = step
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, attributes=np.array(list(directions), dtype=np.str_), steps=steps)
+    return {"attributes": np.array(list(directions), dtype=np.str_), "steps": steps}
 
 
 def load_directions(path: Path, *, z_dim: int) -> dict[str, NDArray[np.float32]]:
-    """Read what `save_directions` wrote for a model of z_dim dimensions.
+    """Read DIRECTIONS_FILE, the arrays of `direction_arrays`, for a model of z_dim dimensions.
 
     Raises:
         UserError: there is no such file, or it does not hold directions of z_dim dimensions.

@@ -1,12 +1,11 @@
-"""Images as points: features of a random convolutional net, and thumbnails."""
+"""Features of images: those of a random convolutional net, and thumbnails."""
 
 import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-Images = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from celeba_vae.runtime.arrays import Pixels
 
 _SIDE = 64
 _FILTERS = (32, 64, 128, 256)
@@ -15,8 +14,8 @@ _THUMBNAIL = 32
 _BLOCK = 128
 
 
-def random_features(images: Images, *, seed: int) -> Floats:
-    """Return features of images that need no training: those of a random convolutional net.
+def random_features(images: Pixels, *, seed: int) -> NDArray[np.float32]:
+    """Return features that need no training: those of a random convolutional net.
 
     A random net tells images apart well enough to compare two sets of them (Naeem et al. 2020,
     section 4.3, with a random VGG). Here: the image at 64 x 64 pixels in [-1, 1], then four
@@ -24,7 +23,7 @@ def random_features(images: Images, *, seed: int) -> Floats:
 
     Args:
         images: (n, S, S, 3).
-        seed: seed of the weights: another seed is another space, with other figures.
+        seed: seed of the weights: another seed is another space, with other distances.
 
     Returns:
         (n, 4096).
@@ -42,15 +41,15 @@ def random_features(images: Images, *, seed: int) -> Floats:
     return features
 
 
-def thumbnails(images: Images) -> Floats:
+def thumbnails(images: Pixels) -> NDArray[np.float32]:
     """Return images at 32 x 32 pixels in [0, 1] as points, (n, 3072).
 
-    As small as that, sharpness hardly counts, and what two faces share does.
+    At that size sharpness hardly counts, but what two faces share does.
     """
     return (_resized(images, _THUMBNAIL) / np.float32(255)).reshape(len(images), -1)
 
 
-def _kernels(seed: int) -> list[Floats]:
+def _kernels(seed: int) -> list[NDArray[np.float32]]:
     generator = np.random.Generator(np.random.Philox(key=seed))
     kernels = []
     for inputs, outputs in zip((3, *_FILTERS[:-1]), _FILTERS, strict=True):
@@ -59,7 +58,7 @@ def _kernels(seed: int) -> list[Floats]:
     return kernels
 
 
-def _resized(images: Images, side: int) -> Floats:
+def _resized(images: Pixels, side: int) -> NDArray[np.float32]:
     resized = np.empty((len(images), side, side, 3), np.float32)
     for image, into in zip(images, resized, strict=True):
         into[...] = cv2.resize(image.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""How many bits a model needs for an image: ELBO and importance-weighted bound."""
+"""Bounds on the log-likelihood of 8-bit images: ELBO and importance-weighted bound, in nats."""
 
 import math
 
@@ -6,29 +6,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, logsumexp
 
+from celeba_vae.latent.statistics import kl_terms
 from celeba_vae.model.losses import SMALLEST_VARIANCE
 from celeba_vae.model.pretrained import Pretrained
+from celeba_vae.runtime.arrays import Floats, Pixels, Points
 from celeba_vae.runtime.progress import progress_bar
 from celeba_vae.shards.read import Split
 
-Floats = NDArray[np.float64]
-
+# Images, or z-points of an image, at once: their means in 32 and masses in 64 bits take memory.
 _BLOCK = 128
 
 
-def log_bin_mass(images: NDArray[np.uint8], means: NDArray[np.floating], sigma: float) -> Floats:
+def log_bin_mass(images: Pixels, means: Points, sigma: float) -> Floats:
     """Return the logarithm of the probability of each 8-bit value, in nats.
 
-    A normal density of pixels in [0, 1] with deviation sigma, integrated over the bin of the
-    value v: from (v - 1/2) / 255 to (v + 1/2) / 255, the bin of 0 from minus infinity and that of
-    255 to infinity. So the 256 probabilities of a pixel have the sum 1, and their logarithms are
-    those of a true discrete distribution (Salimans et al. 2017, section 2.1, with a normal in
+    A normal density of pixels in [0, 1] with standard deviation sigma, integrated over the bin of
+    the value v: from (v - 1/2) / 255 to (v + 1/2) / 255, the bin of 0 from minus infinity and that
+    of 255 to infinity. So the 256 probabilities of a pixel have the sum 1, and their logarithms
+    are those of a true discrete distribution (Salimans et al. 2017, section 2.1, with a normal in
     place of the logistic distribution).
 
     Args:
         images: values v, any shape.
         means: means of the density, of a shape that fits.
-        sigma: its deviation, in pixels of [0, 1].
+        sigma: its standard deviation, in pixels of [0, 1].
     """
     values = images.astype(np.float64)
     lower = np.where(images == 0, -np.inf, ((values - 0.5) / 255 - means) / sigma)
@@ -67,7 +68,7 @@ def importance_bounds(weights: Floats) -> dict[int, float]:
     L_k = E log(1/k sum of k weights) (Burda, Grosse and Salakhutdinov 2016, equation 8), averaged
     over the images and over all groups of k neighbouring samples. L_1 is the ELBO; L_k rises
     with k, towards log p(x). Each group is two of the smaller ones, and the logarithm is concave:
-    so these figures rise for every noise, not only in expectation.
+    so the bounds rise for every noise, not only in expectation.
 
     Args:
         weights: `log_weights` of each image, (n, K), with K a power of 2.
@@ -77,7 +78,7 @@ def importance_bounds(weights: Floats) -> dict[int, float]:
     """
     images, samples = weights.shape
     if samples & (samples - 1):
-        raise ValueError(f"{samples} samples are no power of 2")
+        raise ValueError(f"{samples} samples are not a power of 2")
     bounds = {}
     for k in (2**power for power in range(samples.bit_length())):
         groups = weights.reshape(images, samples // k, k)
@@ -86,11 +87,11 @@ def importance_bounds(weights: Floats) -> dict[int, float]:
 
 
 def fit_sigma(model: Pretrained, images: Split, rows: NDArray[np.int64], *, seed: int) -> float:
-    """Return the deviation that makes images most likely, in pixels of [0, 1].
+    """Return the standard deviation that makes images most likely, in pixels of [0, 1].
 
     The square root of the mean squared error of the Decoder's means at sampled z-points, which
     maximises the ELBO of the normal density (Rybkin, Daniilidis and Levine 2021, section 3.2); at
-    least the deviation of rounding to 8 bits.
+    least that of rounding to 8 bits.
 
     Args:
         model: a variational model.
@@ -101,8 +102,7 @@ def fit_sigma(model: Pretrained, images: Split, rows: NDArray[np.int64], *, seed
     noise = _generator(seed, 0)
     total = 0.0
     with progress_bar(len(rows), label="sigma", unit="images") as bar:
-        for start in range(0, len(rows), _BLOCK):
-            block = images.take(rows[start : start + _BLOCK])
+        for _, block in images.blocks(rows, size=_BLOCK):
             mu, log_var = model.encode(block)
             drawn = noise.standard_normal(mu.shape, dtype=np.float32)
             means = model.decode_mean(model.sample(mu, log_var, drawn))
@@ -113,7 +113,7 @@ def fit_sigma(model: Pretrained, images: Split, rows: NDArray[np.int64], *, seed
 
 def likelihood_bounds(
     model: Pretrained,
-    images: NDArray[np.uint8],
+    images: Pixels,
     *,
     samples: int,
     sigma: float,
@@ -125,7 +125,7 @@ def likelihood_bounds(
         model: a variational model.
         images: (n, size, size, 3).
         samples: z-points drawn for each image, K; a power of 2.
-        sigma: deviation of the pixels round the Decoder's means, see `log_bin_mass`.
+        sigma: standard deviation of the pixels about the Decoder's means, see `log_bin_mass`.
         seed: seed of the noise in z.
 
     Returns:
@@ -135,7 +135,8 @@ def likelihood_bounds(
     mu, log_var = model.encode(images)
     if log_var is None:
         raise ValueError("a plain autoencoder has no likelihood")
-    centre, spread = mu.astype(np.float64), log_var.astype(np.float64)
+    mu, log_var = mu.astype(np.float64), log_var.astype(np.float64)
+    std = np.exp(log_var / 2)
     noise = _generator(seed, 1)
     log_likelihoods = np.empty((len(images), samples))
     weights = np.empty_like(log_likelihoods)
@@ -144,12 +145,12 @@ def likelihood_bounds(
             drawn = noise.standard_normal((samples, model.z_dim))
             for start in range(0, samples, _BLOCK):
                 block = slice(start, start + _BLOCK)
-                means = model.decode_mean(centre[i] + np.exp(spread[i] / 2) * drawn[block])
+                means = model.decode_mean(mu[i] + std[i] * drawn[block])
                 mass = log_bin_mass(image, means, sigma)
                 log_likelihoods[i, block] = mass.sum(axis=(1, 2, 3))
-            weights[i] = log_weights(log_likelihoods[i], centre[i], spread[i], drawn)
+            weights[i] = log_weights(log_likelihoods[i], mu[i], log_var[i], drawn)
             bar.update()
-    kl = 0.5 * (centre**2 + np.exp(spread) - 1 - spread).sum(axis=1)
+    kl = kl_terms(mu, log_var).sum(axis=1)
     elbo = float((log_likelihoods.mean(axis=1) - kl).mean())
     return elbo, importance_bounds(weights)
 

@@ -1,12 +1,14 @@
-"""What lies how near to what: precision, recall, density, coverage, nearest training faces."""
+"""Precision, recall, density and coverage of drawn images by nearest neighbours.
+
+Also the nearest training image of each: how near drawn faces come to those learned from.
+"""
 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-Points = NDArray[np.floating]
-Floats = NDArray[np.float64]
+from celeba_vae.runtime.arrays import Floats, Points
 
 # Rows of a matrix of distances at once: with 4,096 points in the other set 17 MB.
 _ROWS = 512

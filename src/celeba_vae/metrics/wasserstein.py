@@ -1,11 +1,10 @@
-"""Sliced Wasserstein distance between patches of images, level by level of a pyramid."""
+"""Sliced Wasserstein distance of image patches, on each level of a Laplacian pyramid."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Images = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from celeba_vae.runtime.arrays import Pixels, Points
 
 # Karras et al. 2018, section 5 and appendix: patches and directions.
 _SMALLEST = 16
@@ -25,7 +24,7 @@ def pyramid_sides(size: int) -> list[int]:
     return sides
 
 
-def laplacian_pyramid(image: Images) -> list[Floats]:
+def laplacian_pyramid(image: Pixels) -> list[NDArray[np.float32]]:
     """Return what each scale of an image adds to the coarser ones (Burt and Adelson 1983).
 
     Level i is G_i - expand(G_i+1), where G_0 is the image and G_i+1 is G_i smoothed with
@@ -46,11 +45,13 @@ def laplacian_pyramid(image: Images) -> list[Floats]:
     return [*levels, gaussian]
 
 
-def patch_descriptors(images: Images, *, level: int, generator: np.random.Generator) -> Floats:
+def patch_descriptors(
+    images: Pixels, *, level: int, generator: np.random.Generator
+) -> NDArray[np.float32]:
     """Return random patches of 7 x 7 pixels from one level of each image's pyramid.
 
-    Over all patches together each colour channel has mean 0 and deviation 1, so that sets of
-    images are compared by their structure, not by a common shade.
+    Over all patches together each colour channel has mean 0 and standard deviation 1, so that
+    sets of images are compared by their structure, not by a common shade.
 
     Args:
         images: (n, S, S, 3), S at least 7.
@@ -76,7 +77,7 @@ def patch_descriptors(images: Images, *, level: int, generator: np.random.Genera
     return patches.reshape(-1, _PATCH * _PATCH * 3)
 
 
-def sliced_distance(one: Floats, other: Floats, directions: Floats) -> float:
+def sliced_distance(one: Points, other: Points, directions: Points) -> float:
     """Return the mean over directions of the 1-D Wasserstein distance between projections.
 
     In one dimension and for equally many points it is the mean distance of the sorted points
@@ -97,7 +98,7 @@ def sliced_distance(one: Floats, other: Floats, directions: Floats) -> float:
     return float(np.concatenate(distances).mean())
 
 
-def pyramid_distance(one: Images, other: Images, *, level: int, seed: int) -> float:
+def pyramid_distance(one: Pixels, other: Pixels, *, level: int, seed: int) -> float:
     """Return the sliced Wasserstein distance of two sets of images on one level, times 1000.
 
     Karras et al. 2018: 128 patches of an image and level, see `patch_descriptors`, and 512

@@ -98,6 +98,19 @@ def labelled_grid(
     return np.asarray(canvas)
 
 
+def labelled_rows(*rows: tuple[str, Pixels], caption: str = "") -> bytes:
+    """Return equally long rows of images, each with its label on the left, as PNG.
+
+    Args:
+        rows: label and images (n, S, S, 3) of each row.
+        caption: one line above them; empty for none.
+    """
+    labels, images = zip(*rows, strict=True)
+    columns = len(images[0])
+    grid = labelled_grid(np.concatenate(images), columns=columns, labels=labels, caption=caption)
+    return png(grid)
+
+
 def png(image: Pixels) -> bytes:
     """Return an image (height, width, 3) as PNG, in stable bytes."""
     content = io.BytesIO()

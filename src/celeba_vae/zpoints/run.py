@@ -8,6 +8,7 @@ import numpy as np
 from celeba_vae.latent.distances import ENERGY_POINTS, energy_distance, subsample
 from celeba_vae.latent.fitting import fit_samplers
 from celeba_vae.latent.samplers import SAMPLERS_FILE, draw, sampler_arrays
+from celeba_vae.latent.stored import array_file
 from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.params import ZpointsParams
 from celeba_vae.plots.energy_distances import plot_cube, plot_samplers
@@ -63,7 +64,7 @@ def describe_zpoints(
     plots["scales"] = png(grid)
 
     outs: dict[str, Any] = {
-        f"{split}_{name}.npy": array
+        array_file(split, name): array
         for split, encoded in splits.items()
         for name, array in encoded.arrays.items()
     }

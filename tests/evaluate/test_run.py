@@ -8,32 +8,45 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from celeba_vae.evaluate.run import Drawing, drawings_of, evaluate_model
-from celeba_vae.latent.samplers import (
-    Ellipse,
-    FittedSamplers,
-    Gaussian,
-    Mixture,
-    draw_gaussian,
-    draw_normal,
-)
-from celeba_vae.metrics.quality import reconstruction_quality
+from celeba_vae.evaluate.compared_samplers import ComparedSampler
+from celeba_vae.evaluate.fid import load_reference
+from celeba_vae.evaluate.run import evaluate_model
+from celeba_vae.latent.samplers import draw_normal
+from celeba_vae.metrics.quality import image_quality, summary
 from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import EvaluateParams, ModelParams, Params
 from celeba_vae.runtime.errors import UserError
-from tests.metrics.test_frechet import write_graph
+from celeba_vae.runtime.outs import write_outs
+from celeba_vae.shards.read import file_names, open_split
+from tests.evaluate.test_inception import write_graph
 from tests.support import write_shards
 
-DRAWINGS = {
-    "normal": Drawing(lambda n, seed: draw_normal(n, 6, seed), 1),
-    "wide": Drawing(lambda n, seed: 9 * draw_normal(n, 6, seed), 9),
+SAMPLERS = {
+    "normal": ComparedSampler(lambda n, seed: draw_normal(n, 6, seed), 1),
+    "wide": ComparedSampler(lambda n, seed: 9 * draw_normal(n, 6, seed), 9),
 }
 
 
 def model_of(params: ModelParams) -> Pretrained:
     vae = VAE(params, size=32, seed=1)
     return Pretrained(size=32, crop=None, filter="area", z_dim=params.z_dim, vae=vae)
+
+
+def evaluated(
+    model: Pretrained, shards: Path, folder: Path, params: EvaluateParams
+) -> dict[str, Any]:
+    """Write what the stage leaves into a folder, and return the metrics."""
+    result = evaluate_model(
+        model,
+        {split: open_split(shards, split) for split in ("train", "validation", "test")},
+        file_names(shards, "test"),
+        SAMPLERS,
+        None if params.fid is None else load_reference(shards, Path(params.fid)),
+        params,
+    )
+    write_outs(folder, result.outs)
+    return dict(result.metrics)
 
 
 @pytest.fixture(scope="module")
@@ -61,30 +74,7 @@ def measured(
     tmp_path_factory: pytest.TempPathFactory, shards: Path, tiny: Params
 ) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("evaluation")
-    return folder, evaluate_model(model_of(tiny.model), shards, DRAWINGS, folder, tiny.evaluate)
-
-
-def test_samplers_and_temperatures_are_those_of_validation() -> None:
-    centre, axes = np.full(2, 5.0), np.eye(2)
-    fitted = FittedSamplers(
-        gaussian=Gaussian(centre, axes),
-        mixture=Mixture(np.ones(1), centre[None], np.ones((1, 2)), axes),
-        ellipse=Ellipse(centre, np.ones(2), axes),
-        temperatures=np.array([0.7, 0.8, 0.9, 1.1]),
-        best="gaussian",
-    )
-    few = drawings_of(fitted, every=False)
-    assert {name: drawing.temperature for name, drawing in few.items()} == {
-        "normal": 1,
-        "gaussian": 0.8,
-    }
-    assert np.array_equal(few["normal"].draw(4, 3), draw_normal(4, 2, 3))
-    wide = draw_gaussian(fitted.gaussian, 4, 3)
-    assert np.allclose(few["gaussian"].draw(4, 3), 5 + 0.8 * (wide - 5))
-    every = drawings_of(fitted, every=True)
-    assert [drawing.temperature for drawing in every.values()] == [1, 0.8, 0.9, 1.1]
-    assert list(every) == ["normal", "gaussian", "gmm", "ellipse"]
-    assert abs(every["ellipse"].draw(4, 3) - 5).max() < 3
+    return folder, evaluated(model_of(tiny.model), shards, folder, tiny.evaluate)
 
 
 def test_reconstructions_are_those_of_all_test_images(
@@ -93,7 +83,8 @@ def test_reconstructions_are_those_of_all_test_images(
     folder, figures = measured
     model = model_of(tiny.model)
     test = random_images[29:]
-    expected = reconstruction_quality(test, model.decode(model.encode(test)[0]))
+    quality = image_quality(test, model.decode(model.encode(test)[0]))
+    expected = summary(quality, values=test[0].size)
     assert figures["reconstruction"].items() >= expected.items()
     rows = list(csv.DictReader((folder / "reconstructions.csv").read_text().splitlines()))
     assert [row["file_name"] for row in rows] == [f"test{row}.jpg" for row in range(11)]
@@ -154,7 +145,7 @@ def test_the_same_bytes_again(
     measured: tuple[Path, dict[str, Any]], shards: Path, tiny: Params, tmp_path: Path
 ) -> None:
     folder, figures = measured
-    again = evaluate_model(model_of(tiny.model), shards, DRAWINGS, tmp_path, tiny.evaluate)
+    again = evaluated(model_of(tiny.model), shards, tmp_path, tiny.evaluate)
     assert again == figures
     for path in folder.rglob("*.*"):
         assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path
@@ -168,7 +159,7 @@ def test_a_plain_autoencoder_has_all_but_the_likelihood(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     plain = model_of(model_params(variational=False))
-    figures = evaluate_model(plain, shards, DRAWINGS, tmp_path, tiny.evaluate)
+    figures = evaluated(plain, shards, tmp_path, tiny.evaluate)
     assert set(figures) == {"reconstruction", "samples"}
     assert not (tmp_path / "bounds.tsv").exists()
     printed = capsys.readouterr().out.splitlines()
@@ -188,7 +179,7 @@ def test_fid_says_what_it_is_of(
     graph = tmp_path / "graph.pb"
     write_graph(graph)
     wanted = params(fid=str(graph))
-    fid = evaluate_model(model_of(tiny.model), shards, DRAWINGS, tmp_path / "out", wanted)["fid"]
+    fid = evaluated(model_of(tiny.model), shards, tmp_path / "out", wanted)["fid"]
     assert (fid["images"], fid["size"], fid["crop"], fid["filter"]) == (11, 32, 148, "area")
     assert len(fid["reference_sha256"]) == len(fid["network_sha256"]) == 64
     assert fid["normal"] > 0
@@ -201,5 +192,5 @@ def test_too_few_images_get_one_line(
     shards: Path, tiny: Params, params: Callable[..., EvaluateParams], tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=r"9 images .* too few for evaluate.neighbours = 9"):
-        evaluate_model(model_of(tiny.model), shards, DRAWINGS, tmp_path, params(neighbours=9))
+        evaluated(model_of(tiny.model), shards, tmp_path, params(neighbours=9))
     assert list(tmp_path.iterdir()) == []
