@@ -10,6 +10,7 @@ import importlib.util
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from celeba_vae.cli import cli
 from celeba_vae.params import load_params
 from celeba_vae.runtime.errors import UserError
 from docs.generator.notebook import PAGE as NOTEBOOK
-from tests.support import ROOT, run
+from tests.support import ROOT, activated
 
 NEEDS = {
     "browser": "a desktop to look at something",
@@ -249,9 +250,16 @@ def runs(page: str) -> tuple[str, str]:
     return shell, python
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("page", [page for page in pages() if any(runs(page))])
+@pytest.mark.parametrize(
+    "page",
+    [
+        # What everybody reads first is run by `make test` too.
+        pytest.param(page, marks=[] if page == "README.md" else pytest.mark.slow)
+        for page in pages()
+        if any(runs(page))
+    ],
+)
 def test_a_page_runs(page: str, reproduced: Path, tmp_path: Path) -> None:
     project = tmp_path / "celeba_vae"
     shutil.copytree(reproduced, project, symlinks=True)
@@ -259,7 +267,15 @@ def test_a_page_runs(page: str, reproduced: Path, tmp_path: Path) -> None:
     (project / ".git/info/exclude").write_text(".venv\n")
     shell, python = runs(page)
     # Each command is shown before its output, so that a failure says where.
-    done = run("bash", "-evxc", shell, cwd=project, timeout=1500)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    done = run(sys.executable, "-c", python, cwd=project)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    for command in (["bash", "-evxc", shell], [sys.executable, "-c", python]):
+        done = subprocess.run(
+            command,
+            cwd=project,
+            env=activated(),
+            input="y\n",  # Where a command asks whether it shall proceed.
+            capture_output=True,
+            text=True,
+            timeout=1500,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
