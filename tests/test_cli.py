@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from celeba_vae.cli import cli
+from celeba_vae.cli import cli, main
 from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.directions import DIRECTIONS_FILE, direction_arrays
 from celeba_vae.latent.fitting import fit_samplers
@@ -61,20 +62,32 @@ Command = Callable[..., str]
 
 
 @pytest.fixture
-def command(folder: Path) -> Command:
-    """Run the command line; what it prints, or its error, comes back."""
+def command(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Command:
+    """Run the command line in this process; what it prints, or its error, comes back."""
+    monkeypatch.chdir(folder)
 
     def call(*words: str, status: int = 0) -> str:
-        done = run(sys.executable, "-m", "celeba_vae.cli", *words, cwd=folder)
-        assert done.returncode == status, done.stdout + done.stderr
+        monkeypatch.setattr("sys.argv", ["celeba-vae", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capfd.readouterr()
+        # Python prints a text that a program is ended with, and its status is then 1.
+        error = f"{ended.value.code}\n" if isinstance(ended.value.code, str) else ""
+        assert (1 if error else ended.value.code) == status, said
+        assert said.err == ""
         if status:
-            assert done.stdout == ""
-            assert "Traceback" not in done.stderr
-            return done.stderr
-        assert done.stderr == ""
-        return done.stdout
+            assert said.out == ""
+        return error if status else said.out
 
     return call
+
+
+def run_process(*words: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "celeba_vae.cli", *words]
+    return run(*command, cwd=folder, env={"PYTHONPATH": str(ROOT / "src")})
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -101,8 +114,11 @@ def test_sample(command: Command, folder: Path) -> None:
     assert said.startswith("wrote best.png\ndrawn from ")
     name, temperature = said.rstrip().rpartition("drawn from ")[2].split(", temperature ")
     assert size_of(folder / "best.png") == (3 * 34 - 2, 2 * 34 - 2)
-    # What is left open is what did best on validation.
-    command(*words, "--out", "same.png", "--sampler", name, "--temperature", temperature)
+    # What is left open is what did best on validation; here in a process of its own.
+    options = ("--out", "same.png", "--sampler", name, "--temperature", temperature)
+    done = run_process(*words, *options, folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == said.replace("best.png", "same.png")
     assert (folder / "same.png").read_bytes() == (folder / "best.png").read_bytes()
     said = command(*words, "--out", "c.png", "--sampler", "normal", "--temperature", "1")
     assert said == "wrote c.png\ndrawn from normal, temperature 1\n"
@@ -198,17 +214,18 @@ def test_an_unwritable_place_is_named(command: Command, folder: Path) -> None:
     )
 
 
-def test_parameters_prints_the_articles_totals() -> None:
-    def call(*words: str) -> str:
-        done = run(sys.executable, "-m", "celeba_vae.cli", "parameters", *words, cwd=ROOT)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    table = call()
-    assert "5,109,440" in table
-    assert "2,757,571" in table
+def test_parameters_prints_the_articles_totals(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run_process("parameters", folder=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "5,109,440" in done.stdout
+    assert "2,757,571" in done.stdout
+    monkeypatch.chdir(ROOT)
+    # In this process TensorFlow has been configured.
+    monkeypatch.setattr("celeba_vae.backend.configure_tensorflow", lambda threads: None)
     overrides = ("-S", "model.z_dim=512", "-S", "model.inter_dense=256", "--json")
-    report = json.loads(call(*overrides))
+    report = json.loads(command("parameters", *overrides))
     assert report["decoder"]["parameters"] == 5_116_867
     layers = {layer["name"]: layer for layer in report["encoder"]["layers"]}
     assert layers["inter_dense"] == {
@@ -216,9 +233,7 @@ def test_parameters_prints_the_articles_totals() -> None:
         "output": [256],
         "parameters": 9216 * 256 + 256,
     }
-    done = run(
-        sys.executable, "-m", "celeba_vae.cli", "parameters", "-S", "model.z_dim=x", cwd=ROOT
-    )
+    done = run_process("parameters", "-S", "model.z_dim=x", folder=ROOT)
     assert done.returncode == 1
     assert done.stderr == (
         "error: params.yaml: model.z_dim = 'x': input should be a valid integer\n"
