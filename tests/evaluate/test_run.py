@@ -80,25 +80,25 @@ def measured(
 def test_reconstructions_are_those_of_all_test_images(
     measured: tuple[Path, dict[str, Any]], tiny: Params, random_images: np.ndarray
 ) -> None:
-    folder, figures = measured
+    folder, metrics = measured
     model = model_of(tiny.model)
     test = random_images[29:]
     quality = image_quality(test, model.decode(model.encode(test)[0]))
     expected = summary(quality, values=test[0].size)
-    assert figures["reconstruction"].items() >= expected.items()
+    assert metrics["reconstruction"].items() >= expected.items()
     rows = list(csv.DictReader((folder / "reconstructions.csv").read_text().splitlines()))
     assert [row["file_name"] for row in rows] == [f"test{row}.jpg" for row in range(11)]
     assert float(rows[0]["mse"]) == pytest.approx(expected["mse_mean"], rel=0.5)
     mean = np.mean([float(row["ms_ssim"]) for row in rows])
-    assert mean == pytest.approx(figures["reconstruction"]["ms_ssim_mean"], rel=1e-4)
+    assert mean == pytest.approx(metrics["reconstruction"]["ms_ssim_mean"], rel=1e-4)
 
 
 def test_bounds_are_those_of_the_table(measured: tuple[Path, dict[str, Any]]) -> None:
-    folder, figures = measured
+    folder, metrics = measured
     header, *rows = (folder / "bounds.tsv").read_text().splitlines()
     assert header == "samples\tbits_per_dimension"
     assert [row.split("\t")[0] for row in rows] == ["1", "2", "4"]
-    likelihood = figures["likelihood"]
+    likelihood = metrics["likelihood"]
     assert float(rows[-1].split("\t")[1]) == pytest.approx(
         likelihood["bound_bits_per_dimension"], rel=1e-5
     )
@@ -110,8 +110,8 @@ def test_bounds_are_those_of_the_table(measured: tuple[Path, dict[str, Any]]) ->
 def test_real_faces_are_nearer_to_real_ones_than_drawn_ones(
     measured: tuple[Path, dict[str, Any]],
 ) -> None:
-    folder, figures = measured
-    samples = figures["samples"]
+    folder, metrics = measured
+    samples = metrics["samples"]
     assert samples["images"] == 9
     assert samples["wide"]["temperature"] == 9
     floor = samples["validation"]
@@ -128,7 +128,7 @@ def test_real_faces_are_nearer_to_real_ones_than_drawn_ones(
         *("test", "validation", "reconstructions", "normal", "wide")
     ]
     assert len({row.count("\t") for row in table}) == 1
-    json.dumps(figures, allow_nan=False)
+    json.dumps(metrics, allow_nan=False)
 
 
 def test_pictures_show_rows_of_faces(measured: tuple[Path, dict[str, Any]]) -> None:
@@ -144,9 +144,9 @@ def test_pictures_show_rows_of_faces(measured: tuple[Path, dict[str, Any]]) -> N
 def test_the_same_bytes_again(
     measured: tuple[Path, dict[str, Any]], shards: Path, tiny: Params, tmp_path: Path
 ) -> None:
-    folder, figures = measured
+    folder, metrics = measured
     again = evaluated(model_of(tiny.model), shards, tmp_path, tiny.evaluate)
-    assert again == figures
+    assert again == metrics
     for path in folder.rglob("*.*"):
         assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path
 
@@ -159,8 +159,8 @@ def test_a_plain_autoencoder_has_all_but_the_likelihood(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     plain = model_of(model_params(variational=False))
-    figures = evaluated(plain, shards, tmp_path, tiny.evaluate)
-    assert set(figures) == {"reconstruction", "samples"}
+    metrics = evaluated(plain, shards, tmp_path, tiny.evaluate)
+    assert set(metrics) == {"reconstruction", "samples"}
     assert not (tmp_path / "bounds.tsv").exists()
     printed = capsys.readouterr().out.splitlines()
     assert printed == [

@@ -30,8 +30,8 @@ def make_run(tmp_path: Path, model_params: Callable[..., ModelParams]) -> RunMak
         (folder / "zpoints").mkdir()
         write_arrays(folder / "zpoints/samplers.npz", sampler_arrays(fitted))
         (folder / "metrics").mkdir()
-        figures = {"train": {"chi_mean": 2.4, "z_radius_mean": 7.3}}
-        (folder / "metrics/zpoints.json").write_text(json.dumps(figures))
+        values = {"train": {"chi_mean": 2.4, "z_radius_mean": 7.3}}
+        (folder / "metrics/zpoints.json").write_text(json.dumps(values))
         return folder
 
     return make
@@ -61,5 +61,5 @@ def test_what_cannot_be_compared_is_named(make_run: RunMaker) -> None:
     with pytest.raises(UserError, match=r"b draws faces of 64 pixels, the first run of 32"):
         compare_faces({"a": first, "b": second}, columns=2, seed=1)
     (second / "metrics/zpoints.json").write_text("{}")
-    with pytest.raises(UserError, match=r"zpoints\.json: holds no figures"):
+    with pytest.raises(UserError, match=r"zpoints\.json: holds no values"):
         compare_faces({"b": second}, columns=2, seed=1)

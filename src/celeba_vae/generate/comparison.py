@@ -1,4 +1,4 @@
-"""Faces of several runs beside each other, from N(0, I) and from where their z-points lie."""
+"""Comparison of runs: faces from N(0, I), and from the Gaussian fitted to each run's z-points."""
 
 import json
 from collections.abc import Mapping
@@ -97,4 +97,4 @@ def _radii(path: Path) -> Mapping[str, float]:
         train = json.loads(path.read_text(encoding="utf-8"))["train"]
         return {name: float(train[name]) for name in ("chi_mean", "z_radius_mean")}
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: holds no figures of z-points; `dvc repro` makes them") from None
+        raise UserError(f"{path}: holds no values of z-points; `dvc repro` makes them") from None
