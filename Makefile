@@ -50,11 +50,12 @@ pull: setup ## fetch all results but data/raw from the DVC remote, and compare t
 	@status=$$(dvc data status) || exit 1; case "$$status" in *modified:*) echo "$$status"; \
 	  echo "error: what the remote gave is not what dvc.lock says" >&2; exit 1;; esac
 
-lint: .venv/installed-dev ## check style, types and the workflows of CI
+lint: .venv/installed-dev ## check style, types, CI's workflows and CITATION.cff
 	ruff check .
 	ruff format --check .
 	mypy
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
 test: lint ## check style and types, run the tests (under 10 minutes)
 	$(PYTEST) -m "not slow"
