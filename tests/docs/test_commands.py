@@ -2,7 +2,8 @@
 
 A block of commands is fenced as ```sh, one of Python as ```python. `needs=WORD,WORD` behind the
 language says what a test has not, see NEEDS. What has no such mark is run, the blocks of one page
-after another in one shell, and then its Python. All are checked against the command line, the
+after another in one shell, and then its Python; the README's by the fast tests, and every page's by
+the slow ones, with what needs no more than minutes. All are checked against the command line, the
 parameters, the Makefile and DVC's options.
 """
 
@@ -35,6 +36,7 @@ NEEDS = {
     "cluster": "other machines, Slurm or a Dask scheduler",
     "gpu": "an NVIDIA GPU",
     "hours": "minutes or hours of computing",
+    "minutes": "minutes of computing, for which the slow tests have time",
     "install": "packages that are not in the requirements, or to make the environment",
     "network": "a network",
     "photos": "photos of your own",
@@ -240,9 +242,10 @@ def test_blocks_and_their_marks_are_read() -> None:
     assert (second.language, second.needs, second.line) == ("python", (), 9)
 
 
-def runs(page: str) -> tuple[str, str]:
+def runs(page: str, *, minutes: bool) -> tuple[str, str]:
     """Return the shell script and the Python script that a page's unmarked blocks make up."""
-    mine = [block for block in BLOCKS if block.page == page and not block.needs]
+    needs = [(), ("minutes",)] if minutes else [()]
+    mine = [block for block in BLOCKS if block.page == page and block.needs in needs]
     shell, python = (
         "\n".join(block.text for block in mine if block.language == language)
         for language in ("sh", "python")
@@ -250,22 +253,13 @@ def runs(page: str) -> tuple[str, str]:
     return shell, python
 
 
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    "page",
-    [
-        # What everybody reads first is run by `make test` too.
-        pytest.param(page, marks=[] if page == "README.md" else pytest.mark.slow)
-        for page in pages()
-        if any(runs(page))
-    ],
-)
-def test_a_page_runs(page: str, reproduced: Path, tmp_path: Path) -> None:
-    project = tmp_path / "celeba_vae"
+def run_page(page: str, reproduced: Path, folder: Path, *, minutes: bool) -> None:
+    """Run a page in a copy of the tiny project."""
+    project = folder / "celeba_vae"
     shutil.copytree(reproduced, project, symlinks=True)
     (project / ".venv").symlink_to(sys.prefix)
     (project / ".git/info/exclude").write_text(".venv\n")
-    shell, python = runs(page)
+    shell, python = runs(page, minutes=minutes)
     # Each command is shown before its output, so that a failure says where.
     for command in (["bash", "-evxc", shell], [sys.executable, "-c", python]):
         done = subprocess.run(
@@ -279,3 +273,14 @@ def test_a_page_runs(page: str, reproduced: Path, tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def test_the_readme_runs(reproduced: Path, tmp_path: Path) -> None:
+    run_page("README.md", reproduced, tmp_path, minutes=False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("page", [page for page in pages() if any(runs(page, minutes=True))])
+def test_a_page_runs(page: str, reproduced: Path, tmp_path: Path) -> None:
+    run_page(page, reproduced, tmp_path, minutes=True)
