@@ -2,8 +2,9 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# The tests of one file share what they build, so whole files go to one of the processes.
-PYTEST := python -m pytest --numprocesses 2 --dist loadfile
+# The tests of one file share what they build, so whole files go to one of the processes, in the
+# order of tests/conftest.py.
+PYTEST := python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro pull test test-slow verify verify-quick changes values docs stress lint \

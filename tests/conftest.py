@@ -20,6 +20,27 @@ def pytest_configure(config: pytest.Config) -> None:
         configure_tensorflow(threads=2)
 
 
+# The files that take longest, in this order: whole files go to one of the two processes, which shall
+# end at about the same time.
+LONGEST = (
+    "tests/pipeline/test_pipeline.py",
+    "tests/training/test_interruption.py",
+    "tests/training/test_fit.py",
+    "tests/profiling/test_profile.py",
+    "tests/shards/test_write.py",
+    "tests/training/test_parallel.py",
+    "tests/zpoints/test_pictures.py",
+    "tests/training/test_run.py",
+    "tests/verify/test_consistency.py",
+    "tests/training/test_jax.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(LONGEST)))
+
+
 @pytest.fixture(scope="session")
 def tiny() -> Params:
     """The committed parameters, made small."""
