@@ -20,8 +20,8 @@ def pytest_configure(config: pytest.Config) -> None:
         configure_tensorflow(threads=2)
 
 
-# The files that take longest, in this order: whole files go to one of the two processes, which shall
-# end at about the same time.
+# The files that take longest, in this order: each goes to one of the two processes as a whole, and
+# both shall end at about the same time.
 LONGEST = (
     "tests/pipeline/test_pipeline.py",
     "tests/training/test_interruption.py",
