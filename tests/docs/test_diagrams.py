@@ -14,7 +14,7 @@ from tests.support import ROOT
 def test_a_picture_is_as_committed(name: str) -> None:
     made = make_diagrams(ROOT)[name]
     committed = (ROOT / "docs/images" / name).read_text()
-    assert made == committed, "run `PYTHONPATH=src:. python -m docs.generator.diagrams`"
+    assert made == committed, "run `python -m docs.generator.diagrams`"
     assert ElementTree.fromstring(made).tag.endswith("svg")
     assert "http" not in made.replace("http://www.w3.org/2000/svg", "")
 

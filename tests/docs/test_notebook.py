@@ -27,7 +27,7 @@ from tests.support import ROOT
 
 TEXT = (ROOT / PAGE).read_text()
 CELLS = cells_of(TEXT)
-AGAIN = "run `make repro`, then `PYTHONPATH=src:. python -m docs.generator.notebook`"
+AGAIN = "run `make repro`, then `python -m docs.generator.notebook`"
 
 # Runs a page's cells where they are meant to run, and says what kind of output each one gave.
 RUN = """
