@@ -1,11 +1,11 @@
-"""Projects with results, and a home of their own for what DVC, git and SSH look up there."""
+"""A project with shards, and a home of their own for what DVC, git and SSH look up there."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import make_project, succeed
+from tests.support import commit, make_project, succeed
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -24,18 +24,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny project with faces and shards, committed."""
-    return _reproduced(tmp_path_factory.mktemp("prepared"), "prepare")
-
-
-@pytest.fixture(scope="module")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny project with all results, committed."""
-    return _reproduced(tmp_path_factory.mktemp("reproduced"))
-
-
-def _reproduced(folder: Path, *targets: str) -> Path:
-    project = make_project(folder)
-    succeed("dvc", "repro", *targets, cwd=project)
-    succeed("git", "add", "-A", cwd=project)
-    succeed("git", "commit", "-qm", "reproduced", cwd=project)
+    project = make_project(tmp_path_factory.mktemp("prepared"))
+    succeed("dvc", "repro", "prepare", cwd=project)
+    commit(project, "prepared")
     return project

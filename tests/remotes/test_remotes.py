@@ -86,6 +86,7 @@ def md5_of_shard(project: Path) -> str:
     return str(max(sizes, key=lambda name: sizes[name]))
 
 
+@pytest.mark.slow
 def test_results_travel_without_the_raw_archive(
     sharing: Path, server: Server, tmp_path: Path
 ) -> None:
@@ -107,6 +108,7 @@ def test_results_travel_without_the_raw_archive(
     assert succeed("git", "status", "--porcelain", cwd=clone) == ""
 
 
+@pytest.mark.slow
 def test_wrong_credentials_bring_nothing_in_and_nothing_out(
     sharing: Path, server: Server, tmp_path: Path
 ) -> None:

@@ -99,12 +99,15 @@ def start_training(project: Path) -> "subprocess.Popen[str]":
     )
 
 
-def wait_for_training(process: "subprocess.Popen[str]") -> None:
-    """Read what a training says until it has found, or not found, its state."""
+def wait_for_training(process: "subprocess.Popen[str]") -> str:
+    """Read what a training says until it has found, or not found, its state; return that."""
     assert process.stdout is not None
+    said = ""
     for line in process.stdout:
+        said += line
         if "to watch" in line:
-            return
+            break
+    return said
 
 
 def outs_of(project: Path) -> dict[str, bytes]:
