@@ -23,6 +23,7 @@ from tests.training.backend_cases import fit_case, params_of
 COMMON = ("train.batch_size=8", "train.epochs=4")
 # How many of the images, the case of `backend_cases`, and what is changed in it.
 CASES: dict[str, tuple[int, str, tuple[str, ...]]] = {
+    "batch norm, short batches": (39, "article", ()),
     "batch norm": (40, "article", ()),
     "no batch norm, short batches": (39, "article", ("model.batch_norm=false",)),
     "resident": (39, "article", ()),

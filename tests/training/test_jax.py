@@ -13,7 +13,7 @@ from celeba_vae.training.state import save_state
 from tests.support import ROOT, run
 from tests.training.backend_cases import CASES, fit_case, params_of, sums_of
 
-QUICK = ("many", "micro-batches")
+QUICK = ("many",)
 # Compiling is most of the time: the program need not be a fast one.
 FAST_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 

@@ -28,7 +28,7 @@ from tests.support import ROOT, make_project, write_shards
 from tests.training.parallel_cases import CASES
 from tests.training.test_jax import FAST_TO_COMPILE
 
-QUICK = ("batch norm", "no batch norm, short batches")
+QUICK = ("batch norm, short batches",)
 COUNT = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 INDEX = "KERAS_DISTRIBUTION_PROCESS_ID"
 ADDRESS = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
