@@ -29,7 +29,6 @@ LONGEST = (
     "tests/profiling/test_profile.py",
     "tests/shards/test_write.py",
     "tests/training/test_parallel.py",
-    "tests/zpoints/test_pictures.py",
     "tests/training/test_run.py",
     "tests/verify/test_consistency.py",
     "tests/training/test_jax.py",

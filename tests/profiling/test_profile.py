@@ -44,6 +44,7 @@ def test_memory_is_that_of_the_pages_that_are_held() -> None:
     assert resident_bytes(2**22 + 1) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_larger_batch_takes_more_memory(tiny: Params) -> None:
     large = tiny.model_copy(
         update={

@@ -133,6 +133,7 @@ def obey_permissions() -> None:
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP
 
 
+@pytest.mark.slow
 def test_outs_that_cannot_be_written_cost_no_training(
     fresh: Path, expected: dict[str, bytes]
 ) -> None:

@@ -151,6 +151,7 @@ def check_rows(case: str, first: list[list[int]], second: list[list[int]]) -> No
         assert sorted(seen) == list(range(images)), (case, epoch)
 
 
+@pytest.mark.slow
 def test_two_processes_train_like_one(random_images: np.ndarray, tmp_path: Path) -> None:
     compare(QUICK, random_images, tmp_path)
 
