@@ -76,12 +76,15 @@ def main() -> None:
 def parameters(overrides: tuple[str, ...], as_json: bool) -> None:
     """Check params.yaml and count the model's parameters, layer by layer.
 
-    The numbers are those of the Keras model that `train` would build.
+    The numbers are those of the Keras model that `train` would build; what this machine has no
+    memory to train is refused.
     """
+    from celeba_vae.backend import configure_tensorflow
+    from celeba_vae.model.sizes import check_memory
     from celeba_vae.params import load_params
 
     params = load_params(overrides=overrides)
-    from celeba_vae.backend import configure_tensorflow
+    check_memory(params.model, size=params.prepare.size, train=params.train)
 
     configure_tensorflow(params.threads)
     from celeba_vae.model.vae import VAE, describe_layers
@@ -380,10 +383,11 @@ def profile(
     Counts bytes from the shapes, and times steps on random images, each configuration in a process
     of its own. No model is kept.
     """
-    from celeba_vae.machine import available_bytes, describe_machine
+    from celeba_vae.machine import describe_machine
     from celeba_vae.profiling.cases import BATCHES, current_cases, sweep_cases
     from celeba_vae.profiling.page import write_profile
     from celeba_vae.profiling.run import largest_batches, measure_cases
+    from celeba_vae.runtime.processes import available_bytes
 
     cases = sweep_cases(overrides) if sweep else current_cases(overrides)
     rows = measure_cases(cases, steps=steps, rounds=2 if sweep else 1)

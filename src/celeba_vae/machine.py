@@ -145,12 +145,6 @@ def read_machine(path: Path = MACHINE_FILE) -> dict[str, Any]:
     return machine
 
 
-def available_bytes() -> int:
-    """Return the memory that a new process could get here, in bytes."""
-    text = Path("/proc/meminfo").read_text(encoding="utf-8")
-    return 1024 * int(text.split("MemAvailable:")[1].split()[0])
-
-
 def _processor() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from tempfile import TemporaryFile
 from typing import Any
 
+from celeba_vae.model.sizes import check_memory
 from celeba_vae.params import ModelParams, Params, TrainParams
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.processes import die_with_parent, resident_bytes
@@ -65,8 +66,9 @@ def measure(params: Params, *, steps: int, optimizer: str, recompute: bool) -> M
         recompute: whether activations are computed anew for the gradients instead of kept.
 
     Raises:
-        UserError: the process ended without a result, for want of memory for instance.
+        UserError: this machine lacks the memory, or the process ended without a result.
     """
+    check_memory(params.model, size=params.prepare.size, train=params.train)
     task = {
         # Not all of them: a batch may be larger than the images that there are.
         "model": params.model.model_dump(),

@@ -1,4 +1,4 @@
-"""Processes that end with their parent, and the memory that a process takes."""
+"""Processes that end with their parent, and the memory that a process takes or could get."""
 
 import ctypes
 import os
@@ -36,3 +36,9 @@ def resident_bytes(process: int) -> tuple[int, int]:
         int(status.get(name, "0 kB").split()[0]) * 1024 for name in ("RssAnon", "RssFile")
     )
     return anonymous, files
+
+
+def available_bytes() -> int:
+    """Return the memory that a new process could get here, in bytes."""
+    text = Path("/proc/meminfo").read_text(encoding="utf-8")
+    return 1024 * int(text.split("MemAvailable:")[1].split()[0])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from celeba_vae.machine import training_machine
+from celeba_vae.model.sizes import check_memory
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams, RunParams, TrainParams, check_batch_size
 from celeba_vae.runtime.errors import UserError
@@ -82,18 +83,20 @@ def train_model(
         code: sha256 of each source file that trains, by name; other code starts afresh.
 
     Raises:
-        UserError: a batch larger than the training set; shards that change during the fit; a loss
-            that is not finite; another process does this very fit, or one that trains together
-            with this one does another.
+        UserError: a batch larger than the training set; a model larger than the memory; shards
+            that change during the fit; a loss that is not finite; another process does this very
+            fit, or one that trains together with this one does another.
         OSError: a disk is full or a folder cannot be written; the last good state is kept.
     """
     try:
         check_batch_size(train.batch_size, len(data.training))
     except ValueError as error:
         raise UserError(str(error)) from None
+    size = data.training.image_shape[0]
+    check_memory(model, size=size, train=train)
     vae = VAE(
         model,
-        size=data.training.image_shape[0],
+        size=size,
         seed=train.seed,
         learned_sigma=train.sigma == "learned",
         precision=train.precision,
