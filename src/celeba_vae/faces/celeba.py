@@ -120,7 +120,7 @@ def fetch_dataset(
             for file in files
         ]
     except Refused as refused:
-        raise UserError(f"{refused}\n{_by_hand(files, scratch)}") from None
+        raise UserError(*refused.args, *_by_hand(files, scratch)) from None
     for file, source in zip(files, verified, strict=True):
         try:
             # A copy, not a link: DVC makes its outs read-only, or replaces them by links.
@@ -144,17 +144,15 @@ def _with_own_routes(file: OfficialFile, path: Path | None, url: str | None) -> 
     return replace(file, routes=(*own, *file.routes))
 
 
-def _by_hand(files: Sequence[OfficialFile], scratch: Path) -> str:
+def _by_hand(files: Sequence[OfficialFile], scratch: Path) -> list[str]:
     width = max(len(file.name) for file in files)
-    return "\n".join(
-        [
-            f"What has come stays in {scratch}; the next run goes on from there.",
-            f"To fetch the files by hand, from {HOME_PAGE} or an address above, put",
-            *(f"  {file.name:{width}}  {file.size} bytes  sha256 {file.sha256}" for file in files),
-            "as many as you get, into one folder or on one web server, and run",
-            "  dvc exp run -S download.source=celeba -S download.path=/absolute/folder",
-            "  dvc exp run -S download.source=celeba -S download.url=https://host/folder",
-            "Copies that are packed otherwise (Kaggle's, unpacked images) cannot be verified:",
-            "  dvc exp run -S download.source=local -S download.path=/absolute/folder",
-        ]
-    )
+    return [
+        f"What has come stays in {scratch}; the next run goes on from there.",
+        f"To fetch the files by hand, from {HOME_PAGE} or an address above, put",
+        *(f"  {file.name:{width}}  {file.size} bytes  sha256 {file.sha256}" for file in files),
+        "as many as you get, into one folder or on one web server, and run",
+        "  dvc exp run -S download.source=celeba -S download.path=/absolute/folder",
+        "  dvc exp run -S download.source=celeba -S download.url=https://host/folder",
+        "Copies that are packed otherwise (Kaggle's, unpacked images) cannot be verified:",
+        "  dvc exp run -S download.source=local -S download.path=/absolute/folder",
+    ]

@@ -104,8 +104,8 @@ class Patience:
 PATIENCE = Patience()
 
 
-class Refused(Exception):
-    """A route, or every route, did not give the file; the text says which and why."""
+class Refused(UserError):
+    """A route, or every route, did not give the file; each argument is a line that says why."""
 
 
 class _Broken(Exception):
@@ -170,7 +170,7 @@ def _verified(file: OfficialFile, scratch: Path, patience: Patience) -> Path:
         for leftover in scratch.glob(f"{file.sha256}.*.part*"):
             leftover.unlink()
         return path
-    raise Refused("\n".join([f"{file.name}: no route gave the official file:", *reasons]))
+    raise Refused(f"{file.name}: no route gave the official file:", *reasons)
 
 
 def _from_route(route: Route, file: OfficialFile, scratch: Path, patience: Patience) -> Path:

@@ -1,4 +1,4 @@
-"""UserError: the exception for a mistake that a user can fix."""
+"""UserError: the exception for a mistake that a user can fix; and foreign text made printable."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,33 @@ class UserError(Exception):
 
     Stages and the command line print the text without a traceback and exit with status 1.
     Every other exception is a defect of this project and keeps its traceback.
+
+    Args:
+        lines: the line; where one is not enough, each as an argument of its own. Whatever names
+            and texts of others are in them, each of them stays one line, see `printable`.
     """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+
+    def __str__(self) -> str:
+        """Return the lines as they are printed."""
+        return "\n".join(map(printable, self.args))
+
+
+def printable(text: str) -> str:
+    r"""Return a text in which what a terminal would obey, or nobody would see, is written out.
+
+    For everything that is not ours: names of files and of columns, what servers say. Line breaks
+    become `\n`, the escape character `\x1b`, a mark that turns the direction of writing `\u202e`,
+    and a byte of a name that is no text `\udcff`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in text
+    )
 
 
 def first_problem(error: "ValidationError") -> str:
