@@ -11,7 +11,7 @@ import yaml
 
 import celeba_vae
 from celeba_vae.params import Params, load_params
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.processes import die_with_parent
 
@@ -47,7 +47,7 @@ def run(stage: Callable[[Params], None]) -> None:
         sys.exit(f"error: {error}")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"error: {place}{error.strerror or error}")
+        sys.exit(f"error: {place}{reason_of(error)}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

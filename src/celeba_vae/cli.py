@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, reason_of
 
 if TYPE_CHECKING:  # NumPy and the model are loaded by the commands that need them.
     import numpy as np
@@ -519,7 +519,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--results {folder}: cannot be made: {error.strerror}") from None
+        raise UserError(f"--results {folder}: cannot be made: {reason_of(error)}") from None
 
 
 def _load(model: Path) -> "Pretrained":
@@ -545,7 +545,7 @@ def _read_photos(photos: tuple[Path, ...], pretrained: "Pretrained") -> "np.ndar
                 )
             )
         except (OSError, BadImage) as error:
-            raise UserError(f"{photo}: cannot be read as an image: {error}") from None
+            raise UserError(f"{photo}: cannot be read as an image: {reason_of(error)}") from None
     return np.stack(squares)
 
 
@@ -569,7 +569,7 @@ def _save(out: Path, picture: "np.ndarray", *, err: bool = False) -> None:
     try:
         write_bytes(out, png(picture))
     except OSError as error:
-        raise UserError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+        raise UserError(f"--out {out}: cannot be written: {reason_of(error)}") from None
     click.echo(f"wrote {out}", err=err)
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.mappings import changes
 
 MACHINE_FILE = Path("data/machine.json")
@@ -139,7 +139,7 @@ def read_machine(path: Path = MACHINE_FILE) -> dict[str, Any]:
             f"{path}: no such file; `celeba-vae machine --record` writes it for this machine"
         ) from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+        raise UserError(f"{path}: cannot be read: {reason_of(error)}") from None
     if not isinstance(machine, dict):
         raise UserError(f"{path}: must hold a JSON object")
     return machine

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from celeba_vae.faces.layout import ATTRIBUTES, split_counts
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, reason_of
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -435,7 +435,7 @@ def load_params(path: Path = PARAMS_FILE, overrides: Sequence[str] = ()) -> Para
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run this at the top of the project") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+        raise UserError(f"{path}: cannot be read: {reason_of(error)}") from None
     values = _parse(text, name=str(path))
     if not isinstance(values, dict):
         raise UserError(f"{path}: must hold groups of keys such as `train:`, not {_shown(values)}")

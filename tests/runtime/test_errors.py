@@ -1,10 +1,15 @@
 import pickle
 import unicodedata
+import zipfile
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeba_vae.runtime.errors import UserError, printable
+from celeba_vae.latent.stored import load_mu
+from celeba_vae.machine import read_machine
+from celeba_vae.runtime.errors import UserError, printable, reason_of
 
 
 def test_what_a_terminal_would_obey_is_written_out() -> None:
@@ -28,3 +33,31 @@ def test_an_error_has_as_many_lines_as_it_was_given(lines: list[str]) -> None:
     assert str(error).split("\n") == [printable(line) for line in lines]
     # As it comes back from a worker process.
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "a.npy"), "No such file or directory"),
+        (OSError("truncated\nfile"), "truncated file"),
+        (zipfile.BadZipFile("File is not a zip file"), "File is not a zip file"),
+        (ValueError(), "ValueError"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_a_reason_is_one_line_without_a_path(error: Exception, reason: str) -> None:
+    assert reason_of(error) == reason
+
+
+def test_a_message_names_a_path_once(tmp_path: Path) -> None:
+    folder = tmp_path / "machine.json"
+    folder.mkdir()
+    with pytest.raises(UserError) as caught:
+        load_mu(tmp_path, "train", images=1)
+    assert str(caught.value) == (
+        f"{tmp_path}/train_mu.npy: cannot be read: No such file or directory; "
+        "run `dvc repro zpoints`"
+    )
+    with pytest.raises(UserError) as caught:
+        read_machine(folder)
+    assert str(caught.value) == f"{folder}: cannot be read: Is a directory"

@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from celeba_vae.runtime.arrays import Floats, Pixels
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, reason_of
 
 # The names in the graph of Szegedy et al. as TensorFlow published it in December 2015. Ports of
 # it to other frameworks agree with it; Keras' InceptionV3 is another network, and what it gives
@@ -43,7 +43,7 @@ def load_inception(path: Path) -> Inception:
     try:
         graph.ParseFromString(path.read_bytes())
     except OSError as error:
-        raise UserError(f"evaluate.fid = {path}: cannot be read: {error.strerror}") from None
+        raise UserError(f"evaluate.fid = {path}: cannot be read: {reason_of(error)}") from None
     except DecodeError:
         raise UserError(f"evaluate.fid = {path}: is not a TensorFlow graph; {_EXPECTED}") from None
 

@@ -16,7 +16,7 @@ from celeba_vae.faces.layout import (
     PARTITION_FILE,
     SPLITS,
 )
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, reason_of
 
 Value = TypeVar("Value")
 
@@ -138,7 +138,7 @@ def _text_lines(path: Path) -> Iterator[_Line]:
                 if cells := line.split():
                     yield number, cells
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+        raise UserError(f"{path}: cannot be read: {reason_of(error)}") from None
 
 
 def _csv_lines(path: Path) -> tuple[tuple[str, ...], Iterator[_Line]]:
@@ -162,7 +162,9 @@ def _csv_rows(path: Path) -> Iterator[_Line]:
                 if row:
                     yield number, [cell.strip() for cell in row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}, after line {number}: cannot be read: {error}") from None
+        raise UserError(
+            f"{path}, after line {number}: cannot be read: {reason_of(error)}"
+        ) from None
 
 
 def _checked_titles(path: Path, number: int, titles: list[str]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from celeba_vae.faces.transfer import (
     Route,
     fetch_file,
 )
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.files import atomic_path, write_json
 
 HOME_PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
@@ -128,8 +128,7 @@ def fetch_dataset(
                 shutil.copyfile(source, temporary)
         except OSError as error:
             raise UserError(
-                f"{file.name} ({file.size} bytes) cannot be copied to {folder}: "
-                f"{error.strerror or error}"
+                f"{file.name} ({file.size} bytes) cannot be copied to {folder}: {reason_of(error)}"
             ) from None
     contents = {file.name: {"size": file.size, "sha256": file.sha256} for file in files}
     write_json(folder / SOURCE_FILE, {"source": "celeba", "files": contents})

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from celeba_vae.faces.annotations import ANNOTATION_FILES
 from celeba_vae.faces.layout import ARCHIVE, ARCHIVE_FOLDER, SOURCE_FILE
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.files import atomic_path, write_bytes, write_json
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -84,7 +84,7 @@ def warn_if_changed(folder: Path) -> str | None:
             return None
         path, digest = Path(note["path"]), note["digest"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / SOURCE_FILE}: cannot be read: {error}") from None
+        raise UserError(f"{folder / SOURCE_FILE}: cannot be read: {reason_of(error)}") from None
     try:
         if digest_of(path) == digest:
             return None
@@ -120,8 +120,7 @@ def _find(source: Path) -> _Inputs:
     try:
         return _found(source)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"download.path: {source} cannot be read: {reason}") from None
+        raise UserError(f"download.path: {source} cannot be read: {reason_of(error)}") from None
 
 
 def _found(source: Path) -> _Inputs:
@@ -152,7 +151,7 @@ def _walk(folder: Path) -> Iterator[Path]:
     """Yield every file below `folder`, hidden files and folders left out."""
 
     def refuse(error: OSError) -> None:
-        raise UserError(f"download.path: {error.filename} cannot be read: {error.strerror}")
+        raise UserError(f"download.path: {error.filename} cannot be read: {reason_of(error)}")
 
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -198,7 +197,9 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except BROKEN_MEMBER as error:
-        raise UserError(f"download.path: {path} is not a readable zip archive: {error}") from None
+        raise UserError(
+            f"download.path: {path} is not a readable zip archive: {reason_of(error)}"
+        ) from None
     if not any(is_image(name) for name in names):
         raise UserError(f"download.path: {path} holds no images ({' '.join(IMAGE_SUFFIXES)})")
 
@@ -228,7 +229,9 @@ def _annotations_inside(archive: Path, known: Container[str]) -> Iterator[tuple[
             try:
                 yield name, file.read(inside[name])
             except BROKEN_MEMBER as error:
-                raise UserError(f"{archive}: {inside[name]} cannot be read: {error}") from None
+                raise UserError(
+                    f"{archive}: {inside[name]} cannot be read: {reason_of(error)}"
+                ) from None
 
 
 def _chosen(present: Container[str], kinds: Iterable[tuple[str, ...]]) -> list[str]:
@@ -292,4 +295,4 @@ def _chunks(path: Path, bar: "tqdm[NoReturn]") -> Iterator[bytes]:
                 bar.update(len(chunk))
                 yield chunk
     except OSError as error:
-        raise UserError(f"download.path: {path} cannot be read: {error.strerror}") from None
+        raise UserError(f"download.path: {path} cannot be read: {reason_of(error)}") from None

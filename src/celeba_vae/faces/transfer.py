@@ -5,7 +5,6 @@ Partial files outlive the process, killed or not, and the next attempt goes on w
 """
 
 import errno
-import fcntl
 import hashlib
 import itertools
 import os
@@ -22,8 +21,9 @@ from typing import ClassVar
 import httpx
 from tqdm import tqdm
 
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.files import sha256_of, write_text
+from celeba_vae.runtime.locks import take_lock
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PASSING_STATUS = (408, 429, 500, 502, 503, 504)
@@ -134,19 +134,17 @@ def fetch_file(file: OfficialFile, *, scratch: Path, patience: Patience = PATIEN
         kept = "; what has come stays for the next run" if error.errno in _NO_ROOM else ""
         raise UserError(
             f"{file.name} ({file.size} bytes) cannot be stored in {scratch}: "
-            f"{error.strerror or error}{kept}"
+            f"{reason_of(error)}{kept}"
         ) from None
 
 
 @contextmanager
 def _alone(lock: Path, name: str) -> Iterator[None]:
-    # The kernel frees the lock when its holder dies; the empty file stays, as its removal races.
+    # The empty file stays, as its removal races.
     with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take_lock(handle):
             _say(f"{name}: another process is downloading it, waiting for that one")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            take_lock(handle, wait=True)
         yield
 
 
@@ -210,9 +208,9 @@ def _from_disk(place: Path, file: OfficialFile) -> Path:
                         return path
                     reason = f"{path}: {fault}"
             except OSError as error:
-                reason = f"{path} cannot be read: {error.strerror}"
+                reason = f"{path} cannot be read: {reason_of(error)}"
     except OSError as error:
-        raise Refused(f"cannot be read: {error.strerror}") from None
+        raise Refused(f"cannot be read: {reason_of(error)}") from None
     raise Refused(reason)
 
 
@@ -266,7 +264,7 @@ def _request(url: str, file: OfficialFile, part: Path, patience: Patience) -> in
         try:
             began = _receive(client, url, file, part, report)
         except httpx.InvalidURL as error:
-            raise Refused(f"is not a usable address: {_one_line(error)}") from None
+            raise Refused(f"is not a usable address: {reason_of(error)}") from None
         except httpx.TooManyRedirects:
             raise Refused("redirects without end") from None
         except httpx.ConnectTimeout:
@@ -274,9 +272,9 @@ def _request(url: str, file: OfficialFile, part: Path, patience: Patience) -> in
         except httpx.TimeoutException:
             raise _Broken(f"stalled: no byte for {patience.stall:g} s") from None
         except httpx.ConnectError as error:
-            raise _Broken(f"no connection: {_one_line(error)}") from None
+            raise _Broken(f"no connection: {reason_of(error)}") from None
         except httpx.TransportError as error:
-            raise _Broken(f"broke off: {_one_line(error)}") from None
+            raise _Broken(f"broke off: {reason_of(error)}") from None
     if _size(part) < file.size:
         raise _Broken(f"ended after {_size(part)} of {file.size} bytes")
     return began
@@ -293,7 +291,7 @@ def _client(patience: Patience) -> httpx.Client:
     except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
         raise UserError(
             f"the environment's proxy or certificate settings (HTTPS_PROXY, ALL_PROXY, "
-            f"SSL_CERT_FILE, ...) cannot be used: {_one_line(error)}"
+            f"SSL_CERT_FILE, ...) cannot be used: {reason_of(error)}"
         ) from None
 
 
@@ -464,7 +462,7 @@ def _from_drive(drive_id: str, file: OfficialFile, part: Path, patience: Patienc
             # What cannot be gone on with gdown keeps all the same, and fails like this each time.
             for partial in before:
                 partial.unlink()
-        raise Refused(f"{type(error).__name__}: {_one_line(error)}") from None
+        raise Refused(f"{type(error).__name__}: {reason_of(error)}") from None
     fault = _fault(part, file)
     if fault is not None:
         part.unlink()
@@ -477,10 +475,6 @@ def _kept_by_gdown(part: Path) -> dict[Path, int]:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _say(text: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from celeba_vae.runtime.arrays import Floats
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, reason_of
 
 _FIX = "run `dvc repro zpoints`"
 
@@ -31,7 +31,7 @@ def load_mu(folder: Path, split: str, *, images: int) -> Floats:
         with path.open("rb") as file:
             mu: Floats = np.lib.format.read_array(file, allow_pickle=False).astype(np.float64)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}; {_FIX}") from None
+        raise UserError(f"{path}: cannot be read: {reason_of(error)}; {_FIX}") from None
     if len(mu) != images:
         raise UserError(
             f"{path}: has {len(mu)} z-points, the shards' index has {images} images of {split}; "

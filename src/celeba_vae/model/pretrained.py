@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from celeba_vae.backend import configure_tensorflow
 from celeba_vae.params import Count, Filter, ModelParams
-from celeba_vae.runtime.errors import UserError, first_problem
+from celeba_vae.runtime.errors import UserError, first_problem, reason_of
 from celeba_vae.runtime.files import atomic_path, check_room, write_json
 
 WEIGHTS_FILE = "vae.weights.h5"
@@ -229,7 +229,7 @@ def load(folder: str | Path = "data/model") -> Pretrained:
             f"{path}: no trained model there; `dvc repro` makes one, or name another folder"
         ) from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be read: {reason_of(error)}") from None
     except ValidationError as error:
         raise UserError(
             f"{path}: is not a description of a model: {first_problem(error)}"

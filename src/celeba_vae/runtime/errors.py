@@ -1,4 +1,4 @@
-"""UserError: the exception for a mistake that a user can fix; and foreign text made printable."""
+"""UserError: the exception for a mistake that a user can fix; errors and foreign text in words."""
 
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,15 @@ def printable(text: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
         for letter in text
     )
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why something failed, in one line: `No such file or directory`, without the path.
+
+    For messages that name the path already, as Python's own text of an OSError would again.
+    """
+    text = error.strerror if isinstance(error, OSError) else None
+    return " ".join((text or str(error)).split()) or type(error).__name__
 
 
 def first_problem(error: "ValidationError") -> str:

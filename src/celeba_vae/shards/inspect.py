@@ -10,7 +10,7 @@ from PIL import Image
 
 from celeba_vae.plots.grids import labelled_grid
 from celeba_vae.runtime.arrays import Pixels
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.progress import progress_bar
 from celeba_vae.shards.read import (
@@ -156,7 +156,7 @@ def _damage(path: Path, sha256: str, images: int, indexed: int) -> str:
     try:
         found = sha256_of(path)
     except OSError as error:
-        return f"cannot be read: {error.strerror}"
+        return f"cannot be read: {reason_of(error)}"
     if found != sha256:
         return f"its sha256 is {found[:12]}..., the manifest says {sha256[:12]}..."
     if indexed != images:

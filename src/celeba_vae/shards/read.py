@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from celeba_vae.params import Filter
 from celeba_vae.runtime.arrays import Pixels
-from celeba_vae.runtime.errors import UserError, first_problem
+from celeba_vae.runtime.errors import UserError, first_problem, reason_of
 
 MANIFEST_FILE = "manifest.json"
 INDEX_FILE = "images.csv"
@@ -124,7 +124,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except ValidationError as error:
         raise UserError(f"{path}: {first_problem(error)}; {_FIX}") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}; {_FIX}") from None
+        raise UserError(f"{path}: cannot be read: {reason_of(error)}; {_FIX}") from None
     return manifest
 
 
@@ -186,7 +186,7 @@ def index_rows(
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {_FIX}") from None
     except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read: {error}; {_FIX}") from None
+        raise UserError(f"{path}: cannot be read: {reason_of(error)}; {_FIX}") from None
 
 
 def is_attribute(column: str) -> bool:
@@ -210,7 +210,7 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels:
     except FileNotFoundError:
         raise UserError(f"{path}: the shard is missing; {_FIX}") from None
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: is not a whole shard: {error}; {_FIX}") from None
+        raise UserError(f"{path}: is not a whole shard: {reason_of(error)}; {_FIX}") from None
     if mapped.shape != shape or mapped.dtype != np.uint8:
         raise UserError(
             f"{path}: holds {mapped.dtype} {mapped.shape}, the manifest says uint8 {shape}; {_FIX}"

@@ -23,7 +23,7 @@ from celeba_vae.faces.layout import ARCHIVE, SOURCE_FILE, SPLITS
 from celeba_vae.faces.local import BROKEN_MEMBER, is_image
 from celeba_vae.params import PrepareParams
 from celeba_vae.pool import ordered_map
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.files import atomic_path, sha256_of, write_csv, write_json, write_text
 from celeba_vae.runtime.scratch import scratch_folder
 from celeba_vae.shards.read import FACTOR_PREFIX, INDEX_COLUMNS, INDEX_FILE, MANIFEST_FILE
@@ -138,7 +138,7 @@ def write_shards(
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage download first") from None
     except BROKEN_MEMBER as error:
-        raise UserError(f"{path}: is not a readable zip archive: {error}") from None
+        raise UserError(f"{path}: is not a readable zip archive: {reason_of(error)}") from None
     notes = _Notes()
     try:
         with archive:
@@ -209,7 +209,7 @@ def _source(raw: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage download first") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+        raise UserError(f"{path}: cannot be read: {reason_of(error)}") from None
     # The path is a place on one machine; the same images elsewhere make the same shards.
     return {key: value for key, value in source.items() if key != "path"}
 

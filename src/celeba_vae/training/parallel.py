@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.progress import progress_bar
 
 _ADDRESS = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
@@ -200,7 +200,7 @@ def _address(*, is_main: bool) -> str:
                 trial.bind(("::", int(port)))
             except OSError as error:
                 raise UserError(
-                    f"{_ADDRESS} = {address}: port {port} cannot be used here: {error.strerror}"
+                    f"{_ADDRESS} = {address}: port {port} cannot be used here: {reason_of(error)}"
                 ) from None
     return address
 

@@ -7,7 +7,6 @@ Layout of the scratch folder of training: one folder for each fingerprint, which
     lock                                held, with the process id in it, while a process trains
 """
 
-import fcntl
 import hashlib
 import io
 import json
@@ -24,6 +23,7 @@ import numpy as np
 
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import atomic_path, check_room, sha256_of, write_text
+from celeba_vae.runtime.locks import take_lock
 from celeba_vae.runtime.mappings import changes
 
 IDENTITY_FILE = "identity.json"
@@ -65,20 +65,17 @@ def own_folder(root: Path, identity: Mapping[str, Any]) -> Iterator[Path]:
     What a killed process left half-written there is removed.
 
     Raises:
-        UserError: another process trains in it; its process id is named.
+        UserError: another process trains in it; its process id is named. Or there are no locks.
     """
     folder = root / fingerprint(identity)
     folder.mkdir(parents=True, exist_ok=True)
-    # The kernel frees the lock when its holder dies, however it dies.
     with (folder / _LOCK_FILE).open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take_lock(lock):
             lock.seek(0)
             raise UserError(
                 f"{folder}: process {lock.read().strip()} is training there with the same "
                 "parameters, data and code; wait for its end, or end it"
-            ) from None
+            )
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
@@ -186,9 +183,7 @@ def make_room(root: Path, *, keep: Path, limit: int) -> None:
 
 def _remove_unused(folder: Path) -> bool:
     with (folder / _LOCK_FILE).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take_lock(lock):
             return False
         shutil.rmtree(folder)
         return True
