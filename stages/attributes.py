@@ -19,10 +19,14 @@ def attributes(params: Params) -> None:
 
     # scikit-learn brings a pool of threads of its own, which must be loaded to be pinned.
     pin_linear_algebra()
+    model = load(MODEL)
     labels = read_labels(SHARDS)
-    mu = {split: load_mu(ZPOINTS, split, images=of.images) for split, of in labels.items()}
+    mu = {
+        split: load_mu(ZPOINTS, split, images=of.images, z_dim=model.z_dim)
+        for split, of in labels.items()
+    }
     validation = open_split(SHARDS, "validation")
-    result = describe_attributes(load(MODEL), labels, mu, validation, params.attributes)
+    result = describe_attributes(model, labels, mu, validation, params.attributes)
     write_result(result, ATTRIBUTES, METRICS / "attributes.json")
 
 

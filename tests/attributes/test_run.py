@@ -16,7 +16,8 @@ def describe(project: Path, model: Pretrained, tiny: Params, **changes: Any) -> 
     """Write what the stage leaves into `out`, and return the metrics."""
     labels = read_labels(project / "shards")
     mu = {
-        split: load_mu(project / "zpoints", split, images=of.images) for split, of in labels.items()
+        split: load_mu(project / "zpoints", split, images=of.images, z_dim=6)
+        for split, of in labels.items()
     }
     result = describe_attributes(
         model,

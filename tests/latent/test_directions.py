@@ -73,7 +73,7 @@ def test_directions_come_back_in_stable_bytes(tmp_path: Path) -> None:
 def test_no_pickle_is_ever_opened(tmp_path: Path) -> None:
     names = np.array(["Smiling"], dtype=object)
     np.savez(tmp_path / "a.npz", attributes=names, steps=np.ones((1, 3)))
-    with pytest.raises(UserError, match="holds no directions"):
+    with pytest.raises(UserError, match="is damaged, or not arrays"):
         load_directions(tmp_path / "a.npz", z_dim=3)
 
 
@@ -85,6 +85,9 @@ def test_no_pickle_is_ever_opened(tmp_path: Path) -> None:
         ({"attributes": ["Male"], "steps": np.ones((1, 4))}, "the model has 3 dimensions"),
         ({"attributes": ["Male"], "steps": np.ones((2, 3))}, "1 attributes and steps of shape"),
         ({"attributes": ["Male"], "steps": [[1, np.nan, 1]]}, "values that are not finite"),
+        ({"attributes": "Male", "steps": np.ones((1, 3))}, "1 attributes and steps of shape"),
+        ({"attributes": [1], "steps": np.ones((1, 3))}, "holds no directions"),
+        ({"attributes": ["Male"], "steps": [["a", "b", "c"]]}, "holds no directions"),
     ],
 )
 def test_a_wrong_file_gets_one_line(

@@ -211,7 +211,7 @@ def test_saved_samplers_come_back_in_stable_bytes(tmp_path: Path) -> None:
 
 
 def test_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"samplers\.npz: no such file; the stage zpoints"):
+    with pytest.raises(UserError, match=r"samplers\.npz: no such file; `dvc repro zpoints`"):
         load_samplers(tmp_path / "samplers.npz", z_dim=5)
 
 
@@ -223,7 +223,7 @@ def test_broken_files_are_one_line(tmp_path: Path) -> None:
     flipped[whole.index(b"gaussian_mean.npy") + 150] ^= 0xFF
     for content in (b"", b"not a zip", whole[:100], whole[:-30], bytes(flipped)):
         path.write_bytes(content)
-        with pytest.raises(UserError, match="holds no fitted samplers") as error:
+        with pytest.raises(UserError, match="is damaged, or not arrays") as error:
             load_samplers(path, z_dim=5)
         assert "\n" not in str(error.value)
 
@@ -236,12 +236,35 @@ def test_broken_files_are_one_line(tmp_path: Path) -> None:
         ({"ellipse_mean": np.zeros((5, 1))}, "ellipse_mean has shape"),
         ({"mixture_weights": np.array(1.0)}, "mixture_weights has shape"),
         ({"mixture_means": np.zeros((3, 5))}, "mixture_means has shape"),
-        ({"best": np.array(7)}, "holds no fitted samplers"),
-        ({"gaussian_mean": np.array([None])}, "holds no fitted samplers"),
-        ({"gaussian_mean": np.array(["a"] * 5)}, "holds no fitted samplers"),
-        ({"gaussian_mean": np.full(5, np.nan)}, "holds values that are not finite"),
+        ({"best": np.array(7)}, "best must be from 0 to 3"),
+        ({"best": np.array(1.5)}, "best holds float64"),
+        ({"gaussian_mean": np.array([None])}, "is damaged, or not arrays"),
+        ({"gaussian_mean": np.array(["a"] * 5)}, "gaussian_mean holds <U1, not numbers"),
+        ({"gaussian_mean": np.full(5, np.nan)}, "gaussian_mean holds values that are not finite"),
+        ({"gaussian_mean": np.full(5, 1e300)}, "gaussian_mean holds values .* beyond 1e.15"),
+        ({"gaussian_root": np.triu(np.ones((5, 5)))}, "gaussian_root is not symmetric"),
+        ({"gaussian_root": -np.eye(5)}, "gaussian_root holds deviations below 0"),
+        ({"mixture_weights": np.array([-0.5, 1.5])}, "mixture_weights must hold shares"),
+        ({"mixture_weights": np.array([0.5, 0.6])}, "mixture_weights must hold shares"),
+        (
+            {
+                "mixture_weights": np.ones(0),
+                "mixture_means": np.ones((0, 5)),
+                "mixture_deviations": np.ones((0, 5)),
+            },
+            "mixture_weights must hold shares of at least one component",
+        ),
+        ({"mixture_deviations": np.full((2, 5), -1.0)}, "mixture_deviations holds values below"),
+        ({"mixture_axes": np.zeros((5, 5))}, "mixture_axes holds axes that are not of length 1"),
+        ({"ellipse_deviations": np.full(5, -1.0)}, "ellipse_deviations holds values below 0"),
+        ({"temperatures": np.array([1.0, 0, 1, 1])}, "temperatures holds values that are not abo"),
+        ({"new": np.ones(3)}, "holds no fitted samplers"),
     ],
-    ids=["missing", "size", "rank", "scalar", "components", "best", "pickled", "text", "nan"],
+    ids=[
+        *("missing", "size", "rank", "scalar", "components", "best", "no index", "pickled", "text"),
+        *("nan", "far", "skew", "root", "negative", "sum", "no components", "deviations", "axes"),
+        *("ellipse", "temperature", "unknown"),
+    ],
 )
 def test_other_arrays_are_refused(
     tmp_path: Path, changes: dict[str, np.ndarray | None], expected: str
@@ -264,7 +287,7 @@ def test_samplers_of_another_model_are_refused(tmp_path: Path) -> None:
 def test_an_array_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "samplers.npy"
     np.save(path, np.zeros(3))
-    with pytest.raises(UserError, match="holds no fitted samplers"):
+    with pytest.raises(UserError, match="is damaged, or not arrays"):
         load_samplers(path, z_dim=3)
 
 

@@ -1,6 +1,5 @@
 """Directions of attributes in the latent space, to edit faces with."""
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from celeba_vae.runtime.arrays import Floats
 from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.reading import read_arrays
 
 DIRECTIONS_FILE = "directions.npz"
 
@@ -63,25 +63,18 @@ def load_directions(path: Path, *, z_dim: int) -> dict[str, NDArray[np.float32]]
     Raises:
         UserError: there is no such file, or it does not hold directions of z_dim dimensions.
     """
-    try:
-        # Opened here, because np.load leaves a file open that turns out to be no archive.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            names = [str(name) for name in arrays["attributes"]]
-            steps = arrays["steps"].astype(np.float32)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {_FIX}") from None
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
+    read = read_arrays(path, fix=_FIX)
+    names, steps = read.get("attributes"), read.get("steps")
+    if names is None or steps is None or names.dtype.kind != "U" or steps.dtype.kind != "f":
+        raise UserError(f"{path}: holds no directions, the arrays attributes and steps; {_FIX}")
+    if names.ndim != 1 or steps.shape != (len(names), z_dim):
         raise UserError(
-            f"{path}: holds no directions, the arrays attributes and steps, or is damaged; {_FIX}"
-        ) from None
-    if steps.shape != (len(names), z_dim):
-        raise UserError(
-            f"{path}: holds {len(names)} attributes and steps of shape {steps.shape}, but the "
+            f"{path}: holds {names.size} attributes and steps of shape {steps.shape}, but the "
             f"model has {z_dim} dimensions; is it of another model?"
         )
     if not np.isfinite(steps).all():
         raise UserError(f"{path}: holds values that are not finite; the z-points were not either")
-    return dict(zip(names, steps, strict=True))
+    return dict(zip(names.tolist(), steps.astype(np.float32), strict=True))
 
 
 def total_push(

@@ -5,7 +5,6 @@ and the covariance of the cloud; gmm, a mixture of normal distributions; ellipse
 the confidence ellipses of the cloud's principal planes, the method of the article series.
 """
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,17 @@ from numpy.typing import NDArray
 from celeba_vae.params import Sampler
 from celeba_vae.runtime.arrays import Floats
 from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.reading import read_arrays
 
 SAMPLERS: tuple[Sampler, ...] = ("normal", "gaussian", "gmm", "ellipse")
 SAMPLERS_FILE = "samplers.npz"
 
 # Share of a plane's points within its confidence ellipse.
 CONFIDENCE = 0.95
+
+_FIX = "`dvc repro zpoints` writes it"
+_FARTHEST = 1e15
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -195,35 +199,10 @@ def load_samplers(path: Path, *, z_dim: int) -> FittedSamplers:
     Raises:
         UserError: there is no such file, or it does not hold samplers of z_dim dimensions.
     """
-    try:
-        # Opened here, because np.load leaves a file open that turns out to be no archive.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            read = {name: arrays[name].astype(np.float64) for name in arrays.files}
-        fitted = FittedSamplers(
-            gaussian=Gaussian(read["gaussian_mean"], read["gaussian_root"]),
-            mixture=Mixture(
-                weights=read["mixture_weights"],
-                means=read["mixture_means"],
-                deviations=read["mixture_deviations"],
-                axes=read["mixture_axes"],
-            ),
-            ellipse=Ellipse(
-                mean=read["ellipse_mean"],
-                deviations=read["ellipse_deviations"],
-                axes=read["ellipse_axes"],
-            ),
-            temperatures=read["temperatures"],
-            best=SAMPLERS[int(read["best"])],
-        )
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; the stage zpoints writes it") from None
-    except (OSError, ValueError, KeyError, IndexError, EOFError, TypeError, zipfile.BadZipFile):
-        raise UserError(
-            f"{path}: holds no fitted samplers, or is damaged; the stage zpoints writes it anew"
-        ) from None
-    components = len(fitted.mixture.weights) if fitted.mixture.weights.ndim else 0
+    read = read_arrays(path, fix=_FIX)
+    components = read["mixture_weights"].size if "mixture_weights" in read else 0
     square, row, table = (z_dim, z_dim), (z_dim,), (components, z_dim)
-    expected = {
+    expected: dict[str, tuple[int, ...]] = {
         "gaussian_mean": row,
         "gaussian_root": square,
         "mixture_weights": (components,),
@@ -234,18 +213,57 @@ def load_samplers(path: Path, *, z_dim: int) -> FittedSamplers:
         "ellipse_deviations": row,
         "ellipse_axes": square,
         "temperatures": (len(SAMPLERS),),
+        "best": (),
     }
+    if {*read} != {*expected}:
+        raise UserError(f"{path}: holds no fitted samplers; {_FIX}")
     for name, shape in expected.items():
-        if read[name].shape != shape:
+        values = read[name]
+        if values.shape != shape:
             raise UserError(
-                f"{path}: {name} has shape {read[name].shape}, but a model of {z_dim} dimensions "
+                f"{path}: {name} has shape {values.shape}, but a model of {z_dim} dimensions "
                 f"needs {shape}; is it of another model?"
             )
-        if not np.isfinite(read[name]).all():
-            raise UserError(
-                f"{path}: holds values that are not finite; the z-points were not either"
-            )
-    return fitted
+        if values.dtype.kind != ("i" if name == "best" else "f"):
+            raise UserError(f"{path}: {name} holds {values.dtype}, not numbers; {_FIX}")
+        fault = _fault(name, values)
+        if fault:
+            raise UserError(f"{path}: {name} {fault}; {_FIX}")
+    of: dict[str, dict[str, Floats]] = {"gaussian": {}, "mixture": {}, "ellipse": {}}
+    for name, values in read.items():
+        group, _, field = name.partition("_")
+        if field:
+            of[group][field] = values.astype(np.float64)
+    return FittedSamplers(
+        Gaussian(**of["gaussian"]),
+        Mixture(**of["mixture"]),
+        Ellipse(**of["ellipse"]),
+        temperatures=read["temperatures"].astype(np.float64),
+        best=SAMPLERS[int(read["best"])],
+    )
+
+
+def _fault(name: str, values: NDArray[Any]) -> str:
+    """Return what is impossible in an array of SAMPLERS_FILE, nothing where all is possible."""
+    # Beyond _FARTHEST float32, in which z-points are decoded, comes near its end.
+    if not (np.abs(values) <= _FARTHEST).all():
+        return f"holds values that are not finite, or beyond {_FARTHEST:g}"
+    match name.rpartition("_")[2]:
+        case "weights" if not values.size or values.min() < 0 or abs(values.sum() - 1) > _ROUNDING:
+            return "must hold shares of at least one component, with the sum 1"
+        case "deviations" if values.min() < 0:
+            return "holds values below 0"
+        case "axes" if np.abs(np.linalg.norm(values, axis=0) - 1).max() > _ROUNDING:
+            return "holds axes that are not of length 1"
+        case "root" if np.abs(values - values.T).max() > _ROUNDING * np.abs(values).max():
+            return "is not symmetric"
+        case "root" if np.diagonal(values).min() < 0:
+            return "holds deviations below 0"
+        case "temperatures" if values.min() <= 0:
+            return "holds values that are not above 0"
+        case "best" if not 0 <= values < len(SAMPLERS):
+            return f"must be from 0 to {len(SAMPLERS) - 1}"
+    return ""
 
 
 def _noise(n: int, z_dim: int, seed: int) -> Floats:
