@@ -1,6 +1,5 @@
 """The machine that computes: versions, instructions and device, on which last bits may depend."""
 
-import json
 import os
 import platform
 import re
@@ -9,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.mappings import changes
+from celeba_vae.runtime.reading import read_object
 
 MACHINE_FILE = Path("data/machine.json")
 
@@ -132,17 +131,7 @@ def read_machine(path: Path = MACHINE_FILE) -> dict[str, Any]:
     Raises:
         UserError: there is no such file, or it is not a JSON object.
     """
-    try:
-        machine = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file; `celeba-vae machine --record` writes it for this machine"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {reason_of(error)}") from None
-    if not isinstance(machine, dict):
-        raise UserError(f"{path}: must hold a JSON object")
-    return machine
+    return read_object(path, fix="`celeba-vae machine --record` writes it for this machine")
 
 
 def _processor() -> str:

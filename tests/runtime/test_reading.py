@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import resource
 import zipfile
 from collections.abc import Callable
@@ -82,7 +83,7 @@ def test_what_is_no_such_file_gets_one_line_at_once(tmp_path: Path, name: str, f
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
     expected = {"missing": "no such file", "dangling": "no such file", "folder": "is a folder"}
     expected |= {"pipe": "is no regular file", "endless": "is no regular file"}
-    assert expected.get(found, "is ") in line
+    assert expected.get(found, ";") in line
 
 
 @pytest.mark.parametrize(
@@ -153,9 +154,10 @@ def test_an_array_that_is_not_as_long_as_its_header_says_takes_no_memory(
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("a.npy", content)
     (tmp_path / "x.npz").write_bytes(packed.getvalue())
-    assert "is damaged, or not an array" in refusal(tmp_path / "x.npy", read_array)
-    assert "is damaged, or not an array" in refusal(tmp_path / "x.npy", map_array)
-    assert "is damaged, or not arrays" in refusal(tmp_path / "x.npz", read_arrays)
+    expected = "is damaged, or not a|bytes of values, its header says [0-9]"
+    assert re.search(expected, refusal(tmp_path / "x.npy", read_array))
+    assert re.search(expected, refusal(tmp_path / "x.npy", map_array))
+    assert re.search(expected, refusal(tmp_path / "x.npz", read_arrays))
 
 
 def test_packed_arrays_are_refused(tmp_path: Path) -> None:

@@ -91,16 +91,23 @@ def test_rows_outside_are_refused(tmp_path: Path, row: int) -> None:
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     stored(tmp_path, (2, 2))
     (tmp_path / "train-00001-of-00002.npy").unlink()
-    with pytest.raises(UserError, match=r"train-00001-of-00002\.npy: the shard is missing"):
+    with pytest.raises(UserError, match=r"train-00001-of-00002\.npy: no such file"):
         open_split(tmp_path, "train")
 
 
-@pytest.mark.parametrize("kept", [0, 50, 200])
-def test_a_shard_cut_short_is_named(tmp_path: Path, kept: int) -> None:
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        (0, "is damaged, or not an array"),
+        (50, "is damaged, or not an array"),
+        (200, "holds 72 bytes of values, its header says 96"),
+    ],
+)
+def test_a_shard_cut_short_is_named(tmp_path: Path, kept: int, expected: str) -> None:
     stored(tmp_path, (2,))
     path = tmp_path / "train-00000-of-00001.npy"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(UserError, match=r"train-00000-of-00001\.npy: is not a whole shard"):
+    with pytest.raises(UserError, match=rf"train-00000-of-00001\.npy: {expected}"):
         open_split(tmp_path, "train")
 
 
@@ -118,7 +125,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     stored(tmp_path, (2,))
     path = tmp_path / "train-00000-of-00001.npy"
     np.save(path, np.array([{"a": 1}, None], dtype=object), allow_pickle=True)
-    with pytest.raises(UserError, match="is not a whole shard"):
+    with pytest.raises(UserError, match="is damaged, or not an array"):
         open_split(tmp_path, "train")
 
 
@@ -141,6 +148,18 @@ def test_unfinished_shards_are_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path)
     with pytest.raises(UserError, match=r"images\.csv: no such file"):
         file_names(tmp_path, "train")
+
+
+@pytest.mark.parametrize(("images", "expected"), [("2", "valid integer"), (3, "not the sum of")])
+def test_a_wrong_number_of_images_is_the_manifests_fault(
+    tmp_path: Path, images: object, expected: str
+) -> None:
+    stored(tmp_path, (2,))
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["splits"]["train"]["images"] = images
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=rf"manifest\.json: splits\.train\.images.*{expected}"):
+        open_split(tmp_path, "train")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"splits": {}}', "\x00"])
@@ -172,8 +191,8 @@ def test_a_manifest_without_shards_is_refused(tmp_path: Path, listed: object) ->
         (b"file_name,split,split\na.jpg,1,train\n", "images.csv: has the column split twice"),
         (b"file_name,split\na.jpg\n", "images.csv, line 2: 1 cells, the header has 2"),
         (b"file_name,split\na.jpg,train\nb,test,1\n", "line 3: 3 cells, the header has 2"),
-        (b'file_name,split\n"a"b.jpg,train\n', "images.csv: cannot be read: "),
-        (b"file_name,split\n\xff.jpg,train\n", "images.csv: cannot be read: "),
+        (b'file_name,split\n"a"b.jpg,train\n', "images.csv: is damaged, or not a table"),
+        (b"file_name,split\n\xff.jpg,train\n", "images.csv: is damaged, or not a table"),
     ],
 )
 def test_a_broken_index_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:

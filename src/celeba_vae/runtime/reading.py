@@ -4,6 +4,7 @@ Whatever a file holds instead, it ends in one line with its name and a remedy, a
 the file's own size is taken of memory: what a header says is believed only if the file is as long.
 """
 
+import csv
 import json
 import math
 import os
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, reason_of
 
 if TYPE_CHECKING:  # It takes a tenth of a second, which `celeba-vae --help` need not wait for.
     import numpy as np
@@ -26,10 +27,14 @@ if TYPE_CHECKING:  # It takes a tenth of a second, which `celeba-vae --help` nee
 _JUNK = (
     *(ValueError, TypeError, KeyError, EOFError, OverflowError, RecursionError, MemoryError),
     *(NotImplementedError, SyntaxError, RuntimeError, tokenize.TokenError, struct.error),
-    *(zipfile.BadZipFile, UserWarning),
+    *(csv.Error, zipfile.BadZipFile, UserWarning),
 )
 # More than any text that is read as a whole.
 _LONGEST_TEXT = 100_000_000
+
+
+class _Unlike(ValueError):
+    """A file that is not what it says; in words."""
 
 
 class Rows(NamedTuple):
@@ -66,8 +71,9 @@ def reading(path: Path, *, kind: str, fix: str) -> Iterator[IO[bytes]]:
         place = f"line {error.lineno}, column {error.colno}"
         raise UserError(f"{path}: is not JSON, from {place} on; {fix}") from None
     except OSError as error:
-        reason = error.strerror or "it is damaged"
-        raise UserError(f"{path}: cannot be read: {reason}; {fix}") from None
+        raise UserError(f"{path}: cannot be read: {reason_of(error)}; {fix}") from None
+    except _Unlike as error:
+        raise UserError(f"{path}: {error}; {fix}") from None
     except _JUNK:
         raise UserError(f"{path}: is damaged, or not {kind}; {fix}") from None
 
@@ -168,7 +174,7 @@ def _check_array(file: IO[bytes], size: int) -> None:
     if dtype.kind not in "biufU" or not dtype.itemsize or min(shape, default=0) < 0:
         raise ValueError
     if held != size - file.tell():
-        raise ValueError
+        raise _Unlike(f"holds {size - file.tell():,} bytes of values, its header says {held:,}")
 
 
 def _size(file: IO[bytes]) -> int:

@@ -1,18 +1,19 @@
 """Shards as memory maps (`Split`), their manifest, and their index `images.csv`."""
 
 import csv
-import json
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from celeba_vae.params import Filter
 from celeba_vae.runtime.arrays import Pixels
-from celeba_vae.runtime.errors import UserError, first_problem, reason_of
+from celeba_vae.runtime.errors import UserError, first_problem
+from celeba_vae.runtime.reading import map_array, read_object, reading
 
 MANIFEST_FILE = "manifest.json"
 INDEX_FILE = "images.csv"
@@ -28,18 +29,24 @@ BLOCK = 512
 _FIX = "run `dvc repro prepare`"
 
 
-class _ShardEntry(BaseModel):
+class _Entry(BaseModel):
+    """Part of the manifest; numbers are not texts."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class _ShardEntry(_Entry):
     file: str
     images: Annotated[int, Field(ge=1)]
     sha256: str
 
 
-class _SplitEntry(BaseModel):
+class _SplitEntry(_Entry):
     images: Annotated[int, Field(ge=1)]
     shards: Annotated[list[_ShardEntry], Field(min_length=1)]
 
 
-class _Manifest(BaseModel):
+class _Manifest(_Entry):
     """The part of the manifest that readers rely on; there is more in it for people."""
 
     image_shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)]
@@ -116,15 +123,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         UserError: it is missing, or is not what `write_shards` leaves.
     """
     path = folder / MANIFEST_FILE
+    manifest = read_object(path, fix=_FIX)
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         _Manifest.model_validate(manifest)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file, the shards are not finished; {_FIX}") from None
     except ValidationError as error:
         raise UserError(f"{path}: {first_problem(error)}; {_FIX}") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {reason_of(error)}; {_FIX}") from None
     return manifest
 
 
@@ -142,6 +145,10 @@ def open_split(folder: Path, split: str) -> Split:
         )
     listed = [(shard["file"], shard["images"]) for shard in manifest["splits"][split]["shards"]]
     image_shape = manifest["image_shape"]
+    if sum(images for _, images in listed) != manifest["splits"][split]["images"]:
+        raise UserError(
+            f"{folder / MANIFEST_FILE}: splits.{split}.images is not the sum of its shards'; {_FIX}"
+        )
     shards = tuple(_mapped(folder / file, (images, *image_shape)) for file, images in listed)
     return Split(shards, np.cumsum([0] + [len(shard) for shard in shards]))
 
@@ -168,25 +175,23 @@ def index_rows(
             shorter than the header.
     """
     path = folder / INDEX_FILE
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            table = csv.reader(file, strict=True)
-            header = next(table, [])
-            for name in needed:
-                if header.count(name) != 1:
-                    wrong = f"the column {name} twice" if name in header else f"no column {name}"
-                    raise UserError(f"{path}: has {wrong}; {_FIX}")
-            for row in table:
-                if len(row) != len(header):
-                    raise UserError(
-                        f"{path}, line {table.line_num}: {len(row)} cells, the header has "
-                        f"{len(header)}; {_FIX}"
-                    )
-                yield dict(zip(header, row, strict=True))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {_FIX}") from None
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read: {reason_of(error)}; {_FIX}") from None
+    with (
+        reading(path, kind="a table", fix=_FIX) as file,
+        io.TextIOWrapper(file, encoding="utf-8", newline="") as text,
+    ):
+        table = csv.reader(text, strict=True)
+        header = next(table, [])
+        for name in needed:
+            if header.count(name) != 1:
+                wrong = f"the column {name} twice" if name in header else f"no column {name}"
+                raise UserError(f"{path}: has {wrong}; {_FIX}")
+        for row in table:
+            if len(row) != len(header):
+                raise UserError(
+                    f"{path}, line {table.line_num}: {len(row)} cells, the header has "
+                    f"{len(header)}; {_FIX}"
+                )
+            yield dict(zip(header, row, strict=True))
 
 
 def is_attribute(column: str) -> bool:
@@ -204,13 +209,7 @@ def file_names(folder: Path, split: str) -> list[str]:
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels:
-    try:
-        # Not np.load, which would also open a zip or a pickle under this name.
-        mapped = np.lib.format.open_memmap(path, mode="r")
-    except FileNotFoundError:
-        raise UserError(f"{path}: the shard is missing; {_FIX}") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: is not a whole shard: {reason_of(error)}; {_FIX}") from None
+    mapped = map_array(path, fix=_FIX)
     if mapped.shape != shape or mapped.dtype != np.uint8:
         raise UserError(
             f"{path}: holds {mapped.dtype} {mapped.shape}, the manifest says uint8 {shape}; {_FIX}"
