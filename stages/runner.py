@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-import yaml
-
 import celeba_vae
 from celeba_vae.params import Params, load_params
 from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.processes import die_with_parent
+from celeba_vae.runtime.strict_yaml import read_yaml
 
 RAW, SHARDS, MODEL = Path("data/raw"), Path("data/shards"), Path("data/model")
 ZPOINTS, SAMPLES, METRICS = Path("data/zpoints"), Path("data/samples"), Path("data/metrics")
@@ -84,7 +83,7 @@ def _check_unedited(stage: str, params: Params, code: dict[str, str]) -> None:
                 "old one made; run it again"
             )
     now = load_params()
-    for group in yaml.safe_load(Path("dvc.yaml").read_text())["stages"][stage]["params"]:
+    for group in read_yaml(Path("dvc.yaml"))["stages"][stage]["params"]:
         if getattr(now, group) != getattr(params, group):
             raise UserError(
                 f"params.yaml: {group} was edited while {stage} ran: DVC would note the new values "

@@ -1,5 +1,6 @@
 import math
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from celeba_vae.params import Params, load_params
 from celeba_vae.runtime.errors import UserError
@@ -121,7 +123,8 @@ def leaves(values: Any, place: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return [leaf for key, value in values.items() for leaf in leaves(value, (*place, key))]
 
 
-PLACES = leaves(yaml.safe_load(COMMITTED))
+VALUES = yaml.safe_load(COMMITTED)
+PLACES = leaves(VALUES)
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
@@ -133,12 +136,25 @@ SCALARS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", PLACES, ids=".".join)
+def test_no_parameter_may_be_infinite_or_no_number(place: tuple[str, ...], value: float) -> None:
+    for given_value in (value, [value]):
+        values = deepcopy(VALUES)
+        group = values
+        for key in place[:-1]:
+            group = group[key]
+        group[place[-1]] = given_value
+        with pytest.raises(ValidationError):
+            Params.model_validate(values)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(place=st.sampled_from(PLACES), value=SCALARS)
 def test_any_value_anywhere_is_accepted_or_refused_in_one_line(
     tmp_path: Path, place: tuple[str, ...], value: Any
 ) -> None:
-    values = yaml.safe_load(COMMITTED)
+    values = deepcopy(VALUES)
     group = values
     for key in place[:-1]:
         group = group[key]

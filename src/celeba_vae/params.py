@@ -7,15 +7,13 @@ stage's dependency.
 
 import math
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -24,11 +22,10 @@ from pydantic import (
 )
 
 from celeba_vae.faces.layout import ATTRIBUTES, split_counts
-from celeba_vae.runtime.errors import UserError, reason_of
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.strict_yaml import parse_yaml, read_yaml
 
 PARAMS_FILE = Path("params.yaml")
-
-_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 _SCHEDULER = re.compile(r"tcp://([\w.-]+|\[[0-9a-fA-F:.]+\]):(?P<port>[0-9]{1,5})")
 
@@ -36,15 +33,7 @@ _SCHEDULER = re.compile(r"tcp://([\w.-]+|\[[0-9a-fA-F:.]+\]):(?P<port>[0-9]{1,5}
 _FOLDER_ADDRESS = re.compile(r"https?://[^/?#\s]+(/[^?#\s]*)?")
 
 
-def _number_from_text(value: Any) -> Any:
-    # `-S train.learning_rate=1e-5` makes DVC write `1e-05`, which is a float to YAML 1.2 (DVC)
-    # and text to YAML 1.1 (PyYAML). Only floats have this hole, so only floats accept text.
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        return float(value)
-    return value
-
-
-Number = Annotated[float, BeforeValidator(_number_from_text), Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 # Far beyond any use, but not beyond what a machine can be asked for without harm.
 Units = Annotated[int, Field(ge=1, le=16_384)]
@@ -52,7 +41,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 def _part(value: Any) -> int | float:
-    value = _number_from_text(value)
     if isinstance(value, float) and 0 < value < 1:
         return value
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
@@ -68,7 +56,6 @@ Part = Annotated[int | float, PlainValidator(_part)]
 
 
 def _sigma(value: Any) -> float | str:
-    value = _number_from_text(value)
     if value in ("learned", "optimal"):
         return str(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and 1e-3 <= value <= 1e3:
@@ -430,13 +417,7 @@ def load_params(path: Path = PARAMS_FILE, overrides: Sequence[str] = ()) -> Para
         UserError: the file cannot be read, is not YAML, or holds a key or value that is not
             allowed. The message is one line: the key, what was given, what is allowed.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run this at the top of the project") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {reason_of(error)}") from None
-    values = _parse(text, name=str(path))
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise UserError(f"{path}: must hold groups of keys such as `train:`, not {_shown(values)}")
     for override in overrides:
@@ -445,65 +426,6 @@ def load_params(path: Path = PARAMS_FILE, overrides: Sequence[str] = ()) -> Para
         return Params.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{path}: {_one_line(error)}") from None
-
-
-# What PyYAML raises on texts that are not YAML, or that misuse its tags and keys.
-_NOT_YAML = (
-    yaml.YAMLError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    IndexError,
-    RecursionError,
-)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, less what YAML 1.1 and DVC's YAML 1.2 read differently.
-
-    `yes`, `010` and `1:30` would be true, 8 and 90 here and text, 10 and text to DVC; here they
-    stay text, which no integer or boolean accepts. A key given twice is an error.
-    """
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML declares it so)
-        first: [
-            (tag, pattern)
-            for tag, pattern in resolvers
-            if tag.rpartition(":")[2] not in ("bool", "int", "timestamp")
-        ]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF")
-)
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile("[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789")
-)
-
-
-def _parse(text: str, *, name: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a subclass of SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        problem = " ".join(str(error.problem or error.context).split())
-        raise UserError(f"{name}, line {line}: {problem}") from None
-    except _NOT_YAML as error:
-        raise UserError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -517,7 +439,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         place = place.get(group) if isinstance(place, dict) else None
     if not isinstance(place, dict) or last not in place:
         raise UserError(f"{shown}: params.yaml has no such key")
-    place[last] = _parse(text, name=shown)
+    place[last] = parse_yaml(text, name=shown)
 
 
 def _shown(value: Any) -> str:

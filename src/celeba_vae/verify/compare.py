@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 from PIL import Image
 
 from celeba_vae.runtime.mappings import flatten
+from celeba_vae.runtime.strict_yaml import read_yaml
 
 
 class Row(NamedTuple):
@@ -34,7 +34,7 @@ class Run(NamedTuple):
 
 def read_run(lock: Path, cache: Path) -> Run:
     """Return what `lock` (a dvc.lock) says that a run made, with its files in `cache`."""
-    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
+    stages = read_yaml(lock)["stages"]
     outs = {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"]}
     return Run(outs, cache)
 

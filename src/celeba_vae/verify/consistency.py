@@ -12,10 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from celeba_vae.params import load_params
 from celeba_vae.runtime.files import write_bytes
+from celeba_vae.runtime.strict_yaml import read_yaml
 from celeba_vae.verify.commands import call, last_line
 from celeba_vae.verify.pages import check_pages
 from celeba_vae.verify.tiny_params import set_params
@@ -47,7 +46,7 @@ def check_lock(root: Path) -> list[str]:
     declared = _pipeline(root)
     if not (root / "dvc.lock").exists():
         return [f"dvc.lock: is missing; {_FIX}"]
-    recorded = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    recorded = read_yaml(root / "dvc.lock")["stages"]
     findings = [
         f"dvc.lock: stage {name} is in {'dvc.yaml' if name in declared else 'dvc.lock'} only; "
         f"{_FIX}"
@@ -235,7 +234,7 @@ def _locked_versions(lock: Path) -> dict[str, set[str]]:
 
 
 def _pipeline(root: Path) -> dict[str, Any]:
-    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = read_yaml(root / "dvc.yaml")["stages"]
     return dict(stages)
 
 
