@@ -3,6 +3,7 @@
 import re
 import ssl
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -92,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Send the head that an honest server sends; return the body that has to follow."""
         content, etag = self.content, self.server.etag
         span = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if span is None or self.headers.get("If-Range", etag) != etag:
+        if span is None:
             self.head(200, {"Content-Length": len(content), "ETag": etag, **OF_DRIVE})
             return content
         start = int(span[1])
@@ -116,16 +117,6 @@ def cut(handler: _Handler) -> None:
     """Announce everything, send half, close the connection."""
     body = handler.head_of_good()
     handler.body(body[: len(body) // 2])
-
-
-def cut_with(headers: Mapping[str, str]) -> Behaviour:
-    """Send half under these headers alone."""
-
-    def behave(handler: _Handler) -> None:
-        handler.head(200, {"Content-Length": len(handler.content), **headers})
-        handler.body(handler.content[: len(handler.content) // 2])
-
-    return behave
 
 
 def stall(handler: _Handler) -> None:
@@ -182,12 +173,6 @@ def unannounced_end(handler: _Handler) -> None:
     """Send half of the content as if it were the whole."""
     handler.head(200, {})
     handler.body(handler.content[: len(handler.content) // 2])
-
-
-def ignore_if_range(handler: _Handler) -> None:
-    """Answer any range out of the present content, changed or not."""
-    handler.headers.replace_header("If-Range", handler.server.etag)
-    good(handler)
 
 
 def range_from_the_start(handler: _Handler) -> None:
@@ -268,6 +253,35 @@ def drive_login(handler: _Handler) -> None:
 def status(code: int, **headers: str) -> Behaviour:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda handler: handler.head(code, {"Content-Length": 0, **names})
+
+
+def redirect_without_end_of_body(url: str) -> Behaviour:
+    """Redirect with a body that never ends."""
+
+    def behave(handler: _Handler) -> None:
+        handler.head(302, {"Location": url, "Content-Encoding": "gzip"})
+        while not handler.server.release.is_set():
+            handler.body(bytes(PIECE))
+
+    return behave
+
+
+def raw(answer: bytes) -> Behaviour:
+    """Send these bytes, be they HTTP or not."""
+    return lambda handler: handler.body(answer)
+
+
+def behind_password(user: str, password: str) -> Behaviour:
+    """Be good to those who know the password."""
+    expected = b64encode(f"{user}:{password}".encode()).decode()
+
+    def behave(handler: _Handler) -> None:
+        if handler.headers.get("Authorization") == f"Basic {expected}":
+            good(handler)
+        else:
+            handler.head(401, {"Content-Length": 0})
+
+    return behave
 
 
 def loop(handler: _Handler) -> None:

@@ -12,20 +12,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from netrc import NetrcParseError
 from pathlib import Path
 from typing import ClassVar
 
 import httpx
 from tqdm import tqdm
 
-from celeba_vae.runtime.errors import UserError, reason_of
-from celeba_vae.runtime.files import sha256_of, write_text
+from celeba_vae.runtime.errors import UserError, printable, reason_of
+from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.locks import take_lock
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REDIRECTS = 20
 _PASSING_STATUS = (408, 429, 500, 502, 503, 504)
 
 
@@ -124,7 +126,7 @@ def fetch_file(file: OfficialFile, *, scratch: Path, patience: Patience = PATIEN
 
     Raises:
         Refused: no route gave the file; one line for each route says why.
-        UserError: `scratch` cannot hold the file, or the proxy settings cannot be used.
+        UserError: `scratch` cannot hold the file.
     """
     try:
         scratch.mkdir(parents=True, exist_ok=True)
@@ -161,14 +163,27 @@ def _verified(file: OfficialFile, scratch: Path, patience: Patience) -> Path:
         _say(f"{file.name}: trying {route.label}")
         try:
             path = _from_route(route, file, scratch, patience)
-        except Refused as refused:
-            reasons.append(f"  {route.label} ({route.address}): {refused}")
-            _say(f"{file.name}: {route.label}: {refused}")
+        except Exception as error:
+            # Servers and libraries fail in ways that nobody foresees: all of it is this route's
+            # failure, but what our own disk says is not.
+            if _is_of_our_disk(error):
+                raise
+            known = isinstance(error, Refused)
+            why = str(error) if known else f"{type(error).__name__}: {reason_of(error)}"
+            reasons.append(f"  {route.label} ({route.address}): {why}")
+            _say(f"{file.name}: {route.label}: {why}")
             continue
         for leftover in scratch.glob(f"{file.sha256}.*.part*"):
             leftover.unlink()
         return path
     raise Refused(f"{file.name}: no route gave the official file:", *reasons)
+
+
+def _is_of_our_disk(error: Exception) -> bool:
+    # Those of sockets, which httpx and requests translate, have no file.
+    return isinstance(error, OSError) and (
+        error.filename is not None or error.errno in (*_NO_ROOM, errno.EIO)
+    )
 
 
 def _from_route(route: Route, file: OfficialFile, scratch: Path, patience: Patience) -> Path:
@@ -265,8 +280,6 @@ def _request(url: str, file: OfficialFile, part: Path, patience: Patience) -> in
             began = _receive(client, url, file, part, report)
         except httpx.InvalidURL as error:
             raise Refused(f"is not a usable address: {reason_of(error)}") from None
-        except httpx.TooManyRedirects:
-            raise Refused("redirects without end") from None
         except httpx.ConnectTimeout:
             raise _Broken(f"no connection within {patience.connect:g} s") from None
         except httpx.TimeoutException:
@@ -284,14 +297,27 @@ def _client(patience: Patience) -> httpx.Client:
     try:
         return httpx.Client(
             timeout=httpx.Timeout(patience.stall, connect=patience.connect),
-            follow_redirects=True,
             # Offsets and checksums are those of the file itself, not of a compressed form of it.
             headers={"Accept-Encoding": "identity"},
+            auth=_credentials(),
         )
     except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
-        raise UserError(
+        raise Refused(
             f"the environment's proxy or certificate settings (HTTPS_PROXY, ALL_PROXY, "
             f"SSL_CERT_FILE, ...) cannot be used: {reason_of(error)}"
+        ) from None
+
+
+def _credentials() -> httpx.Auth | None:
+    try:
+        return httpx.NetRCAuth()
+    except FileNotFoundError:
+        return None
+    except NetrcParseError as error:
+        # What it says may hold a password.
+        raise Refused(
+            f"~/.netrc, line {error.lineno}: is not understood, or others may read the file "
+            "(chmod 600 ~/.netrc)"
         ) from None
 
 
@@ -334,17 +360,14 @@ def _watched(stop: Callable[[], object], patience: Patience) -> Iterator[Callabl
 def _receive(
     client: httpx.Client, url: str, file: OfficialFile, part: Path, report: Callable[[int], None]
 ) -> int:
-    validator = part.with_name(f"{part.name}.validator")
     have = _size(part)
-    known = validator.read_text(encoding="utf-8") if have and validator.exists() else ""
-    # Without a validator nobody can tell whether the server still has the same file.
-    headers = {"Range": f"bytes={have}-", "If-Range": known} if known else {}
-    with client.stream("GET", url, headers=headers) as response:
+    # Whether the server still has the same file is left to the checksum.
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with _answer(client, client.build_request("GET", url, headers=headers)) as response:
         _check_status(response)
-        current = _validator(response.headers)
         if response.status_code == httpx.codes.OK:
             have = 0
-        elif not _continues(response, have, file.size) or current not in ("", known):
+        elif not _continues(response, have, file.size):
             part.unlink(missing_ok=True)
             raise _Broken("the server's copy has changed, starting afresh")
         chunks = response.iter_raw()
@@ -352,9 +375,25 @@ def _receive(
         if have == 0:
             _check_beginning(response.headers, first, file.size)
             part.unlink(missing_ok=True)
-            write_text(validator, current)
         _append(itertools.chain([first], chunks), part, file, report)
     return have
+
+
+@contextmanager
+def _answer(client: httpx.Client, request: httpx.Request | None) -> Iterator[httpx.Response]:
+    """Yield the answer where all redirects end, with its body unread; those of redirects stay so.
+
+    httpx would read, and unpack, the whole body of a redirect, whatever its size.
+    """
+    for _ in range(_REDIRECTS):
+        if request is None:
+            break
+        with closing(client.send(request, stream=True)) as response:
+            request = response.next_request
+            if request is None:
+                yield response
+                return
+    raise Refused("redirects without end")
 
 
 def _check_status(response: httpx.Response) -> None:
@@ -374,15 +413,8 @@ def _retry_after(headers: httpx.Headers) -> float:
         return float(text)
     try:
         return parsedate_to_datetime(text).timestamp() - time.time()
-    except ValueError:
+    except (ValueError, OverflowError):  # a date that there is not
         return 0.0
-
-
-def _validator(headers: httpx.Headers) -> str:
-    """Return what If-Range may carry (RFC 9110, 13.1.5): a strong ETag, or the date, or ""."""
-    etag: str = headers.get("ETag", "")
-    date: str = headers.get("Last-Modified", "")
-    return etag if etag and not etag.startswith("W/") else date
 
 
 def _continues(response: httpx.Response, have: int, size: int) -> bool:
@@ -454,15 +486,11 @@ def _from_drive(drive_id: str, file: OfficialFile, part: Path, patience: Patienc
     except _Broken as broken:
         raise Refused(str(broken)) from None
     except Exception as error:
-        # gdown reads web pages, and may stumble in any way when these change: all of it is this
-        # route's failure. Only a full disk is not.
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            raise
         if "byte range" in str(error) and _kept_by_gdown(part) == before:
             # What cannot be gone on with gdown keeps all the same, and fails like this each time.
             for partial in before:
                 partial.unlink()
-        raise Refused(f"{type(error).__name__}: {reason_of(error)}") from None
+        raise
     fault = _fault(part, file)
     if fault is not None:
         part.unlink()
@@ -478,4 +506,4 @@ def _size(path: Path) -> int:
 
 
 def _say(text: str) -> None:
-    tqdm.write(text, file=sys.stderr)
+    tqdm.write(printable(text), file=sys.stderr)
