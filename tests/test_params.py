@@ -80,7 +80,7 @@ def test_every_key_has_a_comment() -> None:
             "full: importance_samples = 48 is not a power of 2",
         ),
         ("train=3", "params.yaml: train = 3: must be a group of keys"),
-        ("train.nope=1", "-S train.nope=1: params.yaml has no such key"),
+        ("train.nope=1", "-S train.nope: params.yaml has no such key"),
         ("train.epochs", "must be of the form group.key=value"),
     ],
 )

@@ -82,3 +82,22 @@ def test_places_that_do_not_fit_are_refused_in_one_line(
 def test_what_is_no_address_of_a_folder_is_refused_in_one_line(url: str) -> None:
     text = message(CELEBA, f"download.url={json.dumps(url)}")
     assert "is not the address of a folder: give http(s)://host/folder" in text
+
+
+@pytest.mark.parametrize("source", ["celeba", "local", "synthetic"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:s3cret@example.org/celeba",
+        "https://me:s3/cret@example.org/celeba",
+        "me:s3cret@example.org",
+        "ftp://me:s3cret@example.org/x?y",
+        "//s3cret@example.org",
+    ],
+)
+def test_a_password_is_refused_and_never_shown(source: str, url: str) -> None:
+    path = ["download.path=/x"] if source == "local" else []
+    text = message(f"download.source={source}", *path, f"download.url={url}")
+    assert "into ~/.netrc (chmod 600)" in text
+    assert "cret" not in text
+    assert "cret" not in message(f"download.ulr={url}")

@@ -105,6 +105,12 @@ class DownloadParams(_Group):
                     "DVC runs experiments in other folders, where it would mean another place"
                 )
         if self.url is not None:
+            if "@" in self.url:  # and the message must not show it either
+                raise ValueError(
+                    "download.url holds an @, as after user:password, which would stand in "
+                    "params.yaml and dvc.lock: write machine HOST login USER password PASSWORD "
+                    "into ~/.netrc (chmod 600), and an @ of the path as %40"
+                )
             if self.source != "celeba":
                 raise ValueError(
                     f"download.url is given, but download.source is {self.source}: "
@@ -429,8 +435,8 @@ def load_params(path: Path = PARAMS_FILE, overrides: Sequence[str] = ()) -> Para
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
-    shown = "-S " + " ".join(override.split())
     key, equals, text = override.partition("=")
+    shown = f"-S {key}"
     if not equals:
         raise UserError(f"{shown}: must be of the form group.key=value")
     *groups, last = key.split(".")
