@@ -43,10 +43,10 @@ repro: setup ## reproduce the pipeline: draw faces, train, describe z-points, dr
 	dvc repro
 	@celeba-vae summary
 
-# No remote has data/raw, so `download` is not among these. DVC verifies each file that it pulls, but
-# not that the list of a folder's files is the one asked for.
+# No remote has data/imported, so `download` is not among these. DVC verifies each file that it
+# pulls, but not that the list of a folder's files is the one asked for.
 PULLED ?= prepare train zpoints generate attributes evaluate report
-pull: setup ## fetch all results but data/raw from the DVC remote, and compare them with dvc.lock
+pull: setup ## fetch all results but data/imported from the DVC remote, and compare them with dvc.lock
 	dvc pull $(PULLED)
 	@status=$$(dvc data status) || exit 1; case "$$status" in *modified:*) echo "$$status"; \
 	  echo "error: what the remote gave is not what dvc.lock says" >&2; exit 1;; esac

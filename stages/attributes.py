@@ -1,7 +1,8 @@
 """Stage `attributes`: what mu tells of attributes and true factors; faces pushed along them."""
 
 from celeba_vae.params import Params
-from stages.runner import ATTRIBUTES, METRICS, MODEL, SHARDS, ZPOINTS, run
+from celeba_vae.runtime.places import ATTRIBUTES, METRICS, MODEL, SHARDS, ZPOINTS
+from stages.runner import run
 
 
 def attributes(params: Params) -> None:

@@ -1,13 +1,14 @@
-"""Stage `download`: bring faces and annotations into data/raw, in CelebA's own layout."""
+"""Stage `download`: bring faces and annotations into data/imported, in CelebA's own layout."""
 
 from pathlib import Path
 
 from celeba_vae.params import Params
-from stages.runner import RAW, run
+from celeba_vae.runtime.places import RAW
+from stages.runner import run
 
 
 def download(params: Params) -> None:
-    """Write data/raw from the source that the parameters name."""
+    """Write data/imported from the source that the parameters name."""
     from celeba_vae.faces.celeba import fetch_dataset
     from celeba_vae.faces.local import import_dataset
     from celeba_vae.faces.synthetic import write_dataset

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from celeba_vae.params import Params
-from stages.runner import EVALUATION, METRICS, MODEL, SHARDS, ZPOINTS, run
+from celeba_vae.runtime.places import EVALUATION, METRICS, MODEL, SHARDS, ZPOINTS
+from stages.runner import run
 
 
 def evaluate(params: Params) -> None:

@@ -1,7 +1,8 @@
 """Stage `generate`: random faces, reconstructions and interpolations of the trained model."""
 
 from celeba_vae.params import Params
-from stages.runner import METRICS, MODEL, SAMPLES, SHARDS, ZPOINTS, run
+from celeba_vae.runtime.places import METRICS, MODEL, SAMPLES, SHARDS, ZPOINTS
+from stages.runner import run
 
 
 def generate(params: Params) -> None:

@@ -1,13 +1,14 @@
-"""Stage `prepare`: crop and resize the faces of data/raw into shards."""
+"""Stage `prepare`: crop and resize the faces of data/imported into shards."""
 
 import sys
 
 from celeba_vae.params import Params
-from stages.runner import RAW, SHARDS, run
+from celeba_vae.runtime.places import RAW, SHARDS
+from stages.runner import run
 
 
 def prepare(params: Params) -> None:
-    """Read data/raw, write data/shards."""
+    """Read data/imported, write data/shards."""
     from celeba_vae.faces.local import warn_if_changed
     from celeba_vae.shards.write import write_shards
 

@@ -6,7 +6,8 @@ from pathspec import GitIgnoreSpec
 
 from celeba_vae.params import Params
 from celeba_vae.runtime.files import sha256_of
-from stages.runner import REPORT, run
+from celeba_vae.runtime.places import REPORT
+from stages.runner import run
 
 
 def report(params: Params) -> None:

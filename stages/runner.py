@@ -14,12 +14,6 @@ from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.processes import die_with_parent
 from celeba_vae.runtime.strict_yaml import read_yaml
 
-RAW, SHARDS, MODEL = Path("data/raw"), Path("data/shards"), Path("data/model")
-ZPOINTS, SAMPLES, METRICS = Path("data/zpoints"), Path("data/samples"), Path("data/metrics")
-ATTRIBUTES = Path("data/attributes")
-EVALUATION = Path("data/evaluation")
-REPORT = Path("data/report")
-
 
 def run(stage: Callable[[Params], None]) -> None:
     """Run a stage in the current folder and end the process with its status.

@@ -1,7 +1,8 @@
 """Stage `train`: fit the VAE to the training shards."""
 
 from celeba_vae.params import Params
-from stages.runner import METRICS, MODEL, SHARDS, loaded_code, run
+from celeba_vae.runtime.places import METRICS, MODEL, SHARDS
+from stages.runner import loaded_code, run
 
 
 def train(params: Params) -> None:

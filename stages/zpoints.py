@@ -1,7 +1,8 @@
 """Stage `zpoints`: encode every split once, and describe where its z-points lie."""
 
 from celeba_vae.params import Params
-from stages.runner import METRICS, MODEL, SHARDS, ZPOINTS, run
+from celeba_vae.runtime.places import METRICS, MODEL, SHARDS, ZPOINTS
+from stages.runner import run
 
 
 def zpoints(params: Params) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celeba_vae.runtime.errors import UserError, reason_of
+from celeba_vae.runtime.places import check_outside
 
 if TYPE_CHECKING:  # NumPy and the model are loaded by the commands that need them.
     import numpy as np
@@ -389,6 +390,7 @@ def profile(
     from celeba_vae.profiling.run import largest_batches, measure_cases
     from celeba_vae.runtime.processes import available_bytes
 
+    check_outside(out, "--out")
     cases = sweep_cases(overrides) if sweep else current_cases(overrides)
     rows = measure_cases(cases, steps=steps, rounds=2 if sweep else 1)
     sizes = [row for row in rows if row.case.group == BATCHES] if sweep else rows
@@ -430,6 +432,7 @@ def verify(quick: bool, consistency: bool, results: Path | None) -> None:
     if consistency:
         return
     if results:
+        check_outside(results, "--results", above=True)
         _make_folder(results)
     from celeba_vae.verify import run as gate
 
@@ -552,8 +555,17 @@ def _read_photos(photos: tuple[Path, ...], pretrained: "Pretrained") -> "np.ndar
 def _check_out(out: Path, inputs: tuple[Path, ...] = ()) -> None:
     if out.suffix.lower() != ".png":
         raise UserError(f"--out {out}: must end in .png")
-    if out.resolve() in {path.resolve() for path in inputs}:
+    if any(_is_same_file(out, path) for path in inputs):
         raise UserError(f"--out {out}: is one of the photos; name another file")
+    check_outside(out, "--out")
+
+
+def _is_same_file(first: Path, second: Path) -> bool:
+    # By the file and not by its name, of which links, and some disks, give it several.
+    try:
+        return first.samefile(second)
+    except OSError:  # One of them is not there.
+        return False
 
 
 def _save_grid(images: "np.ndarray", out: Path, *, rows: int, columns: int) -> None:

@@ -23,6 +23,7 @@ from pydantic import (
 
 from celeba_vae.faces.layout import ATTRIBUTES, split_counts
 from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.places import check_outside
 from celeba_vae.runtime.strict_yaml import parse_yaml, read_yaml
 
 PARAMS_FILE = Path("params.yaml")
@@ -420,8 +421,9 @@ def load_params(path: Path = PARAMS_FILE, overrides: Sequence[str] = ()) -> Para
             read as YAML.
 
     Raises:
-        UserError: the file cannot be read, is not YAML, or holds a key or value that is not
-            allowed. The message is one line: the key, what was given, what is allowed.
+        UserError: the file cannot be read, is not YAML, holds a key or value that is not allowed,
+            or a path where DVC deletes. The message is one line: the key, what was given, what is
+            allowed.
     """
     values = read_yaml(path)
     if not isinstance(values, dict):
@@ -429,9 +431,14 @@ def load_params(path: Path = PARAMS_FILE, overrides: Sequence[str] = ()) -> Para
     for override in overrides:
         _apply(values, override)
     try:
-        return Params.model_validate(values)
+        params = Params.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{path}: {_one_line(error)}") from None
+    if params.download.path is not None:
+        check_outside(Path(params.download.path), f"{path}: download.path", above=True)
+    if params.evaluate.fid is not None:
+        check_outside(Path(params.evaluate.fid), f"{path}: evaluate.fid")
+    return params
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

@@ -187,8 +187,8 @@ def test_what_was_fetched_can_be_prepared(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     drawn = ["download.images=60", "prepare.size=16", "run.workers=1"]
     stages.download.download(load_params(ROOT / "params.yaml", drawn))
-    contents = {file.name: Path("data/raw", file.name).read_bytes() for file in OFFICIAL_FILES}
-    shutil.rmtree("data/raw")
+    contents = {file.name: Path("data/imported", file.name).read_bytes() for file in OFFICIAL_FILES}
+    shutil.rmtree("data/imported")
     with serving(contents) as server:
         table = [
             OfficialFile(
@@ -204,8 +204,8 @@ def test_what_was_fetched_can_be_prepared(tmp_path: Path, monkeypatch: pytest.Mo
         overrides = [*drawn, "download.source=celeba"]
         stages.download.download(load_params(ROOT / "params.yaml", overrides))
         assert len(server.requests) == len(contents)
-        folder = contents_of(Path("data/raw"))
-        shutil.rmtree("data/raw")  # as DVC does before it runs the stage again
+        folder = contents_of(Path("data/imported"))
+        shutil.rmtree("data/imported")  # as DVC does before it runs the stage again
         stages.download.download(load_params(ROOT / "params.yaml", overrides))
         assert len(server.requests) == len(contents)
         shutil.rmtree("data")
@@ -218,7 +218,7 @@ def test_what_was_fetched_can_be_prepared(tmp_path: Path, monkeypatch: pytest.Mo
             stages.download.download(params)
             assert len(own.requests) == len(contents)
         assert len(server.requests) == len(contents) + 1
-    assert contents_of(Path("data/raw")) == folder
+    assert contents_of(Path("data/imported")) == folder
     stages.prepare.prepare(params)
     assert sum(len(open_split(Path("data/shards"), split)) for split in layout.SPLITS) == 60
 

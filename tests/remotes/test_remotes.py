@@ -101,7 +101,7 @@ def test_results_travel_without_the_raw_archive(
         assert run("git", "grep", "-q", secret, "HEAD", ".dvc", cwd=sharing).returncode == 1
 
     assert results(clone) == results(sharing)
-    assert not (clone / "data/raw").exists()
+    assert not (clone / "data/imported").exists()
     output = succeed("dvc", "repro", "--allow-missing", "prepare", cwd=clone)
     assert "Running stage" not in output
     assert "Data and pipelines are up to date" in output

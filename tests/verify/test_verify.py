@@ -121,7 +121,7 @@ def test_workers_whose_results_come_in_any_order_are_found(
     shuffled = "pending.pop() if os.urandom(1)[0] % 2 else pending.popleft()"
     plant(project, "src/celeba_vae/pool.py", "pending.popleft()", shuffled)
     reproduce_and_commit(project)
-    with pytest.raises(UserError, match=r"^not reproduced: data/raw, data/shards, data/metrics"):
+    with pytest.raises(UserError, match=r"^not reproduced: data/imported, data/shards,"):
         verify(project, describe_machine(THREADS))
     assert "img_align_celeba.zip" in capsys.readouterr().out
 

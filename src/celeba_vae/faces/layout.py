@@ -1,6 +1,6 @@
 """The layout of CelebA's official release: file names, frame, attributes and the official split.
 
-Every source of faces brings this layout into data/raw.
+Every source of faces brings this layout into data/imported.
 """
 
 ARCHIVE = "img_align_celeba.zip"

@@ -1,4 +1,4 @@
-"""Import of a local archive or folder of images, CelebA or any other, into data/raw."""
+"""Import of a local archive or folder of images, CelebA or any other, into data/imported."""
 
 import hashlib
 import json

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from celeba_vae.runtime.places import check_outside
+
 SCRATCH_VARIABLE = "CELEBA_VAE_SCRATCH"
 
 
@@ -12,5 +14,10 @@ def scratch_folder(name: str) -> Path:
     It lies in data/scratch, which git ignores and DVC does not know: what DVC deletes before a
     run, or rolls back, cannot live among a stage's outs. The environment variable
     CELEBA_VAE_SCRATCH moves it, so that experiments in other folders can share it.
+
+    Raises:
+        UserError: the variable leads into a folder that DVC deletes.
     """
-    return Path(os.environ.get(SCRATCH_VARIABLE, "data/scratch")) / name
+    folder = Path(os.environ.get(SCRATCH_VARIABLE, "data/scratch")) / name
+    check_outside(folder, SCRATCH_VARIABLE)
+    return folder

@@ -20,7 +20,7 @@ from celeba_vae.verify.tiny_params import TINY, set_params
 from celeba_vae.verify.tolerance import compare_metrics
 
 # They come out of integers and of libraries that compute alike on every processor.
-SAME_EVERYWHERE = ("data/raw", "data/shards")
+SAME_EVERYWHERE = ("data/imported", "data/shards")
 METRICS = Path("data/metrics")
 
 
