@@ -19,8 +19,8 @@ COMPUTING = {"train", "zpoints", "generate", "attributes", "evaluate"}
 
 def test_every_stage_leaves_what_it_promises(reproduced: Path) -> None:
     for name in (
-        "raw/img_align_celeba.zip",
-        "raw/factors.csv",
+        "imported/img_align_celeba.zip",
+        "imported/factors.csv",
         "shards/manifest.json",
         "shards/images.csv",
         "model/vae.weights.h5",

@@ -61,7 +61,8 @@ def results(project: Path) -> dict[str, str]:
     return {
         str(path.relative_to(project)): sha256_of(path)
         for path in sorted((project / "data").rglob("*"))
-        if path.is_file() and path.relative_to(project / "data").parts[0] not in ("raw", "scratch")
+        if path.is_file()
+        and path.relative_to(project / "data").parts[0] not in ("imported", "scratch")
     }
 
 

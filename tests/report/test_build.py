@@ -115,7 +115,7 @@ def data(tmp_path: Path) -> Path:
     shard = {"file": "train-00000-of-00001.npy", "sha256": "5be3" * 16}
     splits = {name: {"shards": [shard]} for name in ("train", "validation", "test")}
     write_json(folder / "shards/manifest.json", {"splits": splits})
-    write_json(folder / "raw/source.json", {"source": "synthetic"})
+    write_json(folder / "imported/source.json", {"source": "synthetic"})
     write_json(folder / "machine.json", {"python": "3.11.2", "packages": {"numpy": "2.4.6"}})
     return folder
 
@@ -238,7 +238,7 @@ def test_parameters_are_told_and_places_are_not(data: Path) -> None:
 
 def test_provenance_follows_data_code_and_parameters(data: Path) -> None:
     page = report(data, code={"src/code.py": "a1" * 32})
-    for known in ("raw/source.json", "shards/manifest.json", "model/vae.weights.h5"):
+    for known in ("imported/source.json", "shards/manifest.json", "model/vae.weights.h5"):
         assert sha256_of(data / known) in page.texts
     assert {"src/code.py", "a1" * 32} <= {*page.texts}
     assert "5be3" * 16 in page.texts

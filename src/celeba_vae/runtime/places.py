@@ -55,6 +55,8 @@ def _folders_around(whole: Path) -> Iterator[Path]:
     tops = {Path.cwd(), *filter(_is_checkout, (whole, *whole.parents))}
     for top in sorted(tops):
         for folder in WRITTEN:
+            # Both where it seems to lie and where a link, such as data/ on another disk, leads.
+            yield top / folder
             yield Path(os.path.realpath(top / folder))
 
 
