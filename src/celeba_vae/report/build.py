@@ -285,7 +285,7 @@ def _provenance(data: Path, groups: Json, code: Mapping[str, str]) -> Section:
         for shard in manifest["splits"][split]["shards"]
     }
     known = {
-        "data: imported/source.json": sha256_of(data / "raw/source.json"),
+        "data: imported/source.json": sha256_of(data / "imported/source.json"),
         "data: shards/manifest.json": sha256_of(data / "shards/manifest.json"),
         "model: vae.weights.h5": sha256_of(data / "model/vae.weights.h5"),
         "code: the files listed below": _digest(code),
