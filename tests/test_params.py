@@ -69,7 +69,7 @@ def test_every_key_has_a_comment() -> None:
         ("model.strides=[2]", "model.strides has 1 values, but model.filters has 4"),
         ("threads=", "threads = None: input should be a valid integer"),
         ("prepare.size=97", "prepare.size = 97 is not divisible by 16"),
-        ("download.images=5", "download.images = 5 leaves a split without images"),
+        ("download.images=15", "download.images = 15 leaves a split with fewer than 2 images"),
         ("train.batch_size=4000", "train.batch_size = 4000 is larger than the training set"),
         ("download.source=local", "download.path is empty"),
         ("download.path=/x", "download.path is given, but download.source is synthetic"),

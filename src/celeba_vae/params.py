@@ -389,10 +389,10 @@ class Params(_Group):
             )
         if self.download.source == "synthetic" and self.prepare.split == "given":
             train, *others = split_counts(self.download.images)
-            if min(train, *others) < 1:
+            if min(train, *others) < 2:
                 raise ValueError(
-                    f"download.images = {self.download.images} leaves a split without images: "
-                    "draw at least 6"
+                    f"download.images = {self.download.images} leaves a split with fewer than 2 "
+                    "images: draw at least 16"
                 )
             try:
                 check_batch_size(self.train.batch_size, train)

@@ -90,12 +90,18 @@ def test_the_order_of_the_names_stays_and_moves_none() -> None:
     assert reverse == {split: names[::-1] for split, names in splits.items()}
 
 
-def test_an_empty_split_is_refused() -> None:
-    message = refused(NAMES[:3], dict.fromkeys(NAMES, 0), split="given")
-    assert "no image is in the split validation" in message
-    assert "3 train, 0 validation, 0 test" in message
+@pytest.mark.parametrize("images", [0, 1])
+def test_a_split_without_a_pair_of_images_is_refused(images: int) -> None:
+    partition = {name: 0 if place < 5 else 2 for place, name in enumerate(NAMES)}
+    partition |= dict.fromkeys(NAMES[:images], 1)
+    message = refused(NAMES[:9], partition, split="given")
+    assert "the split validation has fewer than 2 images" in message
+    assert f"{5 - images} train, {images} validation, 4 test" in message
     assert "by the partition file" in message
-    assert "prepare.seed" in refused(NAMES[:2])
+    # What it says to set instead, works.
+    assert "prepare.validation=5 and prepare.test=5" in refused(NAMES[:12])
+    sizes = splits_of(NAMES[:12], validation=5, test=5)
+    assert [len(names) for names in sizes.values()] == [2, 5, 5]
 
 
 def test_a_split_is_drawn_by_fractions() -> None:
@@ -144,4 +150,4 @@ def test_impossible_splits_are_refused() -> None:
     message = refused(NAMES[:6], validation=3, test=3)
     assert "prepare.validation + prepare.test = 6 images, but there are 6" in message
     message = refused(NAMES[:6], validation=0.0001, test=0.0001)
-    assert "no image is in the split validation (6 train, 0 validation, 0 test" in message
+    assert "has fewer than 2 images (6 train, 0 validation, 0 test" in message

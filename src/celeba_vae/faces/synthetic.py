@@ -55,7 +55,7 @@ def write_dataset(
 
     Args:
         folder: where to; made if missing.
-        images: how many; at least 6, or a split stays empty.
+        images: how many; at least 16, or a split has fewer than two.
         seed: of the faces, 0 or more.
         workers: processes that draw; None for one for each processor.
         scheduler: address of a Dask scheduler whose workers draw instead, see `ordered_map`.

@@ -11,6 +11,9 @@ from celeba_vae.faces.layout import IDENTITY_FILE, OFFICIAL_SPLIT, SPLITS
 from celeba_vae.params import PrepareParams
 from celeba_vae.runtime.errors import UserError
 
+# One image has no spread and no pair, and nothing can be chosen on it.
+SMALLEST_SPLIT = 2
+
 # What CelebA has in its splits, as fractions of all.
 _, _VALIDATION, _TEST = (images / sum(OFFICIAL_SPLIT) for images in OFFICIAL_SPLIT)
 
@@ -31,24 +34,26 @@ def assign_splits(
         params: split, split_by, validation, test and seed.
 
     Raises:
-        UserError: the split is impossible, or one would be empty.
+        UserError: the split is impossible, or one would have less than SMALLEST_SPLIT images.
     """
     if params.split == "given" and partition is not None:
         split_of = {name: SPLITS[partition[name]] for name in names}
-        origin = "by the partition file; each split needs an image, prepare.split=drawn draws them"
+        origin = "by the partition file; prepare.split=drawn draws them"
     else:
         split_of = _drawn(_groups(names, identity, params), len(names), params)
         origin = (
-            "as drawn from prepare.seed; change prepare.validation or prepare.test, bring more "
-            "images, or a partition file"
+            "as drawn from prepare.seed; give their numbers, such as prepare.split=drawn, "
+            "prepare.validation=5 and prepare.test=5, or bring more images, or a partition file"
         )
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for name in names:
         splits[split_of[name]].append(name)
     for split, members in splits.items():
-        if not members:
+        if len(members) < SMALLEST_SPLIT:
             counts = ", ".join(f"{len(members)} {split}" for split, members in splits.items())
-            raise UserError(f"no image is in the split {split} ({counts}, {origin})")
+            raise UserError(
+                f"the split {split} has fewer than {SMALLEST_SPLIT} images ({counts}, {origin})"
+            )
     return splits
 
 

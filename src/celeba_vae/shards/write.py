@@ -27,7 +27,7 @@ from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.files import atomic_path, sha256_of, write_csv, write_json, write_text
 from celeba_vae.runtime.scratch import scratch_folder
 from celeba_vae.shards.read import FACTOR_PREFIX, INDEX_COLUMNS, INDEX_FILE, MANIFEST_FILE
-from celeba_vae.shards.splits import assign_splits
+from celeba_vae.shards.splits import SMALLEST_SPLIT, assign_splits
 from celeba_vae.shards.transform import CONVERSIONS, BadImage, cut_square, decode
 
 # A task is this many images, or fewer once their files or their pixels exceed the bytes: enough
@@ -126,7 +126,7 @@ def write_shards(
     Raises:
         UserError: the archive or an annotation file is damaged, an image is bad (all are looked
             at before the error, and a report in the scratch folder names each), an image has no
-            row in an annotation file, the split is impossible, or one is empty.
+            row in an annotation file, the split is impossible, or one has too few images.
     """
     _clear(folder)
     report = scratch_folder("prepare") / _REPORT_FILE
@@ -374,14 +374,14 @@ def _write_header(out: BinaryIO, shape: tuple[int, ...]) -> None:
 
 def _judge_bad(
     notes: _Notes,
-    shards: Iterable[_Shard],
+    shards: Sequence[_Shard],
     params: PrepareParams,
     *,
     total: int,
     archive: Path,
     report: Path,
 ) -> None:
-    """Refuse bad images where they are not to be skipped, and splits that have no others."""
+    """Refuse bad images where they are not to be skipped, and splits that have too few others."""
     if not notes.bad:
         return
     found = f"{len(notes.bad)} of {total} images"
@@ -393,10 +393,11 @@ def _judge_bad(
             f"leaves them out: {few}"
         )
     for split in SPLITS:
-        if not any(shard.split == split for shard in shards):
+        left = sum(len(shard.names) for shard in shards if shard.split == split)
+        if left < SMALLEST_SPLIT:
             raise UserError(
-                f"{archive}: all images of the split {split} are among the {found}"
-                f" that cannot be used: {few}"
+                f"{archive}: {found} cannot be used, and without them the split {split} has fewer "
+                f"than {SMALLEST_SPLIT}: {few}"
             )
     tqdm.write(f"{found} cannot be used and are left out: {few}", file=sys.stderr)
 
