@@ -309,7 +309,8 @@ class AttributesParams(_Group):
 class EvaluationSizes(_Group):
     """How much is compared, which decides how long it takes."""
 
-    images: Count
+    # The diversity of faces is that of pairs.
+    images: Annotated[int, Field(ge=2)]
     likelihood_images: Count
     importance_samples: Annotated[int, Field(ge=1, le=2**16)]
 

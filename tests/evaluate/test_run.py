@@ -16,7 +16,6 @@ from celeba_vae.metrics.quality import image_quality, summary
 from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import EvaluateParams, ModelParams, Params
-from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.outs import write_outs
 from celeba_vae.shards.read import file_names, open_split
 from tests.evaluate.test_inception import write_graph
@@ -188,9 +187,48 @@ def test_fid_says_what_it_is_of(
         assert part in printed
 
 
-def test_too_few_images_get_one_line(
-    shards: Path, tiny: Params, params: Callable[..., EvaluateParams], tmp_path: Path
+def test_copies_of_training_images_are_counted_and_leave_no_ratio(
+    tiny: Params, tmp_path: Path, random_images: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UserError, match=r"9 images .* too few for evaluate.neighbours = 9"):
-        evaluated(model_of(tiny.model), shards, tmp_path, params(neighbours=9))
-    assert list(tmp_path.iterdir()) == []
+    def samples(test: np.ndarray, name: str) -> dict[str, Any]:
+        splits = {"train": random_images[:12], "validation": random_images[12:18], "test": test}
+        write_shards(tmp_path / name, splits)
+        model, out = model_of(tiny.model), tmp_path / f"{name}-out"
+        return dict(evaluated(model, tmp_path / name, out, tiny.evaluate)["samples"])
+
+    copied = samples(random_images[:6], "copied")
+    # Not the rounding noise of squared distances, which a ratio turns into millions.
+    assert copied["test"]["train_distance"] == 0
+    assert copied["test"]["copies_of_train"] == 6
+    reason = "6 of 6 test images are copies of training images"
+    assert copied["not_measured"] == {"memorisation_ratio": reason}
+    assert f"No memorisation_ratio: {reason}" in capsys.readouterr().out.splitlines()
+    for name in ("validation", "reconstructions", "normal", "wide"):
+        assert "memorisation_ratio" not in copied[name]
+    header, *rows = (tmp_path / "copied-out/samples.tsv").read_text().splitlines()
+    assert header.endswith("train_distance\ttemperature\tcopies_of_train")
+    assert {row.count("\t") for row in rows} == {header.count("\t")}
+
+    # With fewer copies than other images the median is that of the others.
+    some = samples(np.concatenate([random_images[:2], random_images[18:22]]), "some")
+    assert some["test"]["copies_of_train"] == 2
+    assert some["validation"]["memorisation_ratio"] == pytest.approx(1, abs=0.2)
+    assert "not_measured" not in some
+    assert "2 of 6 test images are copies of training images" in capsys.readouterr().out
+
+
+def test_what_needs_more_images_is_left_out_with_the_reason(
+    shards: Path,
+    tiny: Params,
+    params: Callable[..., EvaluateParams],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    samples = evaluated(model_of(tiny.model), shards, tmp_path, params(neighbours=9))["samples"]
+    scores = ("precision", "recall", "density", "coverage")
+    reason = "evaluate.neighbours = 9 needs more than the 9 images there are"
+    assert samples["not_measured"] == dict.fromkeys(scores, reason)
+    assert f"No precision, recall, density, coverage: {reason}" in capsys.readouterr().out
+    for name in ("validation", "reconstructions", "normal", "wide"):
+        assert not set(scores) & set(samples[name])
+        assert samples[name]["memorisation_ratio"] > 0

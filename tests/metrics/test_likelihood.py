@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
 from celeba_vae.metrics.likelihood import (
@@ -123,6 +124,35 @@ def test_bounds_of_a_model_agree_with_each_other(
     mass = log_bin_mass(images, model.decode_mean(mu), sigma).sum(axis=(1, 2, 3)).mean()
     kl = 0.5 * (mu**2 + np.exp(log_var) - 1 - log_var).sum(axis=1).mean()
     assert elbo == pytest.approx(mass - kl, rel=1e-3)
+
+
+@pytest.mark.parametrize("factor", [0, 0.5, 2])
+def test_sigma_and_bounds_are_those_of_the_posterior_whatever_noise_factor_is_kept(
+    tiny: Params, random_images: np.ndarray, factor: float
+) -> None:
+    # With a single dimension the likelihood is an integral that a grid gives exactly.
+    vae = VAE(tiny.model.model_copy(update={"z_dim": 1}), size=32, seed=1)
+    # An untrained Decoder hardly hangs on z: stretched, it does.
+    vae.decoder.set_weights([2 * weight for weight in vae.decoder.get_weights()])
+    model = Pretrained(size=32, crop=None, filter="area", z_dim=1, vae=vae)
+    split = Split((random_images,), np.array([0, len(random_images)]))
+    images = random_images[:3]
+
+    def measured() -> tuple[float, float, dict[int, float]]:
+        sigma = fit_sigma(model, split, np.arange(20), seed=1)
+        return sigma, *likelihood_bounds(model, images, samples=64, sigma=sigma, seed=1)
+
+    expected = measured()
+    model.set_noise_factor(factor)
+    assert measured() == expected
+
+    sigma, elbo, bounds = expected
+    grid = np.linspace(-6, 6, 601)
+    means = model.decode_mean(grid[:, None])
+    given_z = np.stack([log_bin_mass(image, means, sigma).sum((1, 2, 3)) for image in images])
+    exact = logsumexp(given_z + norm.logpdf(grid) + np.log(grid[1] - grid[0]), axis=1).mean()
+    assert elbo < bounds[64] < exact
+    assert bounds[64] == pytest.approx(exact, abs=0.3)
 
 
 def test_a_plain_autoencoder_has_no_likelihood(tiny: Params, random_images: np.ndarray) -> None:

@@ -22,6 +22,9 @@ from celeba_vae.shards.read import Split
 # Faces in a row of a picture.
 _SHOWN = 10
 
+# A face nearer to a training image is a copy of it: half a grey level, in pixels of [0, 1].
+_COPY = 0.5 / 255
+
 
 def compare_drawn_faces(
     model: Pretrained,
@@ -44,7 +47,7 @@ def compare_drawn_faces(
         train: the training images, of which the nearest to each face are found.
         test: n test images in random order, (n, size, size, 3).
         validation: n validation images in random order.
-        neighbours: k of precision, recall, density and coverage; below n.
+        neighbours: k of precision, recall, density and coverage.
         seed: seed of the drawn z-points, of the random features and patches.
 
     Returns:
@@ -54,15 +57,21 @@ def compare_drawn_faces(
             pair_similarity; precision, recall, density and coverage;
             train_distance: the median distance to the nearest training image;
             memorisation_ratio: the same divided by that of test images;
+            copies_of_train: faces that copy a training image, where there are any;
             temperature: of a sampler.
-            For test itself what needs no other faces.
+            For test itself what needs no other faces. not_measured: why a measure is left out, by
+            its name, where one is.
     """
     real_features = random_features(test, seed=seed)
     real = _nearest_of_train(test, train, name="test")
     real_distance = float(np.median(real.distances))
-    metrics: dict[str, Any] = {
-        "images": len(test),
-        "test": {"pair_similarity": pair_similarity(test), "train_distance": real_distance},
+    not_measured = _not_measured(real, real_distance, neighbours=neighbours)
+    sets: dict[str, dict[str, Any]] = {
+        "test": {
+            "pair_similarity": pair_similarity(test),
+            "train_distance": real_distance,
+            **_copies(real),
+        },
     }
     outs: dict[str, Out] = {}
     for name in ("validation", "reconstructions", *samplers):
@@ -73,19 +82,22 @@ def compare_drawn_faces(
         else:
             faces = model.decode(samplers[name].draw(len(test), seed))
         swd = _patch_distances(test, faces, name=name, seed=seed)
-        features = random_features(faces, seed=seed)
         near = _nearest_of_train(faces, train, name=name)
         distance = float(np.median(near.distances))
-        metrics[name] = {
+        sets[name] = {
             "swd": float(np.mean(list(swd.values()))),
             **swd,
             "pair_similarity": pair_similarity(faces),
-            **manifold_scores(real_features, features, neighbours=neighbours),
-            "train_distance": distance,
-            "memorisation_ratio": distance / real_distance,
         }
+        if len(test) > neighbours:
+            features = random_features(faces, seed=seed)
+            sets[name] |= manifold_scores(real_features, features, neighbours=neighbours)
+        sets[name]["train_distance"] = distance
+        if "memorisation_ratio" not in not_measured:
+            sets[name]["memorisation_ratio"] = distance / real_distance
+        sets[name] |= _copies(near)
         if name in samplers:
-            metrics[name]["temperature"] = samplers[name].temperature
+            sets[name]["temperature"] = samplers[name].temperature
             outs[f"plots/nearest_{name}.png"] = labelled_rows(
                 ("drawn", faces[:_SHOWN]),
                 ("nearest of train", train.take(near.rows[:_SHOWN])),
@@ -96,7 +108,10 @@ def compare_drawn_faces(
                 caption=f"Faces drawn by the sampler {name}, and the training images nearest to "
                 "them",
             )
-    return Result({"samples.tsv": _table(metrics), **outs}, metrics)
+    metrics: dict[str, Any] = {"images": len(test), **sets}
+    if not_measured:
+        metrics["not_measured"] = not_measured
+    return Result({"samples.tsv": _table(sets), **outs}, metrics)
 
 
 @dataclass(frozen=True)
@@ -115,6 +130,11 @@ class _Nearest:
     def closest(self) -> NDArray[np.int64]:
         """The faces nearest to their training image, nearest first, (_SHOWN,) or fewer."""
         return np.argsort(self.distances, kind="stable")[:_SHOWN]
+
+    @property
+    def copies(self) -> int:
+        """How many of the faces are copies of their training image."""
+        return int((self.distances < _COPY).sum())
 
 
 def _nearest_of_train(faces: Pixels, train: Split, *, name: str) -> _Nearest:
@@ -138,13 +158,38 @@ def _patch_distances(real: Pixels, faces: Pixels, *, name: str, seed: int) -> di
     return distances
 
 
-def _table(metrics: Mapping[str, Any]) -> Table:
-    columns = [*metrics["validation"], "temperature"]
+def _not_measured(real: _Nearest, distance: float, *, neighbours: int) -> dict[str, str]:
+    """Return why a measure is left out, by its name, and say so, and that test holds copies.
+
+    Args:
+        real: the training images nearest to the test images.
+        distance: the median of their distances.
+        neighbours: k of precision, recall, density and coverage.
+    """
+    images = len(real.distances)
+    copies = f"{real.copies} of {images} test images are copies of training images"
+    reasons = {}
+    if images <= neighbours:
+        scores = ("precision", "recall", "density", "coverage")
+        why = f"evaluate.neighbours = {neighbours} needs more than the {images} images there are"
+        print(f"No {', '.join(scores)}: {why}")
+        reasons |= dict.fromkeys(scores, why)
+    if distance < _COPY:
+        print(f"No memorisation_ratio: {copies}")
+        reasons["memorisation_ratio"] = copies
+    elif real.copies:
+        print(copies)
+    return reasons
+
+
+def _copies(near: _Nearest) -> dict[str, int]:
+    return {"copies_of_train": near.copies} if near.copies else {}
+
+
+def _table(sets: Mapping[str, Mapping[str, Any]]) -> Table:
+    measures = dict.fromkeys(name for row in sets.values() for name in row)
+    columns = dict.fromkeys((*sets["validation"], "temperature", *measures))
     return Table(
         ("faces", *columns),
-        [
-            (name, *(row.get(column, "") for column in columns))
-            for name, row in metrics.items()
-            if name != "images"
-        ],
+        [(name, *(row.get(column, "") for column in columns)) for name, row in sets.items()],
     )

@@ -12,7 +12,6 @@ from celeba_vae.evaluate.fid import FidReference, measure_fid
 from celeba_vae.evaluate.reconstructions import measure_reconstructions
 from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.params import EvaluateParams
-from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.outs import Out, Result
 from celeba_vae.shards.read import Split
 
@@ -39,18 +38,10 @@ def evaluate_model(
         outs: those of `measure_reconstructions`, of `measure_likelihood` (not for a plain
             autoencoder) and of `compare_drawn_faces`.
         metrics: theirs as reconstruction, likelihood and samples; fid, see `measure_fid`.
-
-    Raises:
-        UserError: there are too few images for the parameters.
     """
     train, validation, test = (splits[name] for name in ("train", "validation", "test"))
     sizes = params.quick if params.level == "quick" else params.full
     compared = min(sizes.images, len(test), len(validation))
-    if compared <= params.neighbours:
-        raise UserError(
-            f"{compared} images of test and of validation are too few for evaluate.neighbours = "
-            f"{params.neighbours}: it must be below their number"
-        )
     seed = params.seed
     parts = {"reconstruction": measure_reconstructions(model, test, test_names)}
     if model.variational:

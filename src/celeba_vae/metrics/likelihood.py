@@ -105,7 +105,7 @@ def fit_sigma(model: Pretrained, images: Split, rows: NDArray[np.int64], *, seed
         for _, block in images.blocks(rows, size=_BLOCK):
             mu, log_var = model.encode(block)
             drawn = noise.standard_normal(mu.shape, dtype=np.float32)
-            means = model.decode_mean(model.sample(mu, log_var, drawn))
+            means = model.decode_mean(model.sample(mu, log_var, drawn, factor=1))
             total += float(np.square(block / 255 - means).mean(axis=(1, 2, 3)).sum())
             bar.update(len(block))
     return math.sqrt(max(total / len(rows), SMALLEST_VARIANCE))
@@ -120,6 +120,8 @@ def likelihood_bounds(
     seed: int,
 ) -> tuple[float, dict[int, float]]:
     """Return bounds on the mean log-likelihood of 8-bit images, in nats per image.
+
+    z is drawn from q(z|x) whatever noise factor the model has, as in `fit_sigma`.
 
     Args:
         model: a variational model.

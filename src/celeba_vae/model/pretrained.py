@@ -88,24 +88,39 @@ class Pretrained:
                 log_var[batch] = np.asarray(encoded[1])
         return mu, log_var
 
-    def sample(self, mu: np.ndarray, log_var: np.ndarray | None, noise: np.ndarray) -> np.ndarray:
-        """Return z = mu + noise factor * exp(log_var / 2) * noise; where log_var is None, mu.
+    def sample(
+        self,
+        mu: np.ndarray,
+        log_var: np.ndarray | None,
+        noise: np.ndarray,
+        *,
+        factor: float | None = None,
+    ) -> np.ndarray:
+        """Return z = mu + factor * exp(log_var / 2) * noise; where log_var is None, mu.
 
         Args:
             mu: float32 (n, z_dim), from `encode`, as log_var is.
             log_var: float32 (n, z_dim), or None.
             noise: float32 (n, z_dim), from N(0, I).
+            factor: 1 for a sample of q(z|x) whatever the model's own noise factor is; None for
+                that, see `set_noise_factor`.
 
         Returns:
             float32 (n, z_dim).
         """
-        z: np.ndarray = np.asarray(self.vae.sample(mu, log_var, noise))
+        from celeba_vae.model.vae import sample_z
+
+        if log_var is None:
+            return mu
+        own = self.vae.noise_factor if factor is None else factor
+        z: np.ndarray = np.asarray(sample_z(mu, log_var, noise, own))
         return z
 
     def set_noise_factor(self, factor: float) -> None:
         """Set the factor on the noise in z, at once and without building the model again.
 
-        It is a weight of `vae`: `vae.save_weights` keeps it, and `load` finds it.
+        It is a weight of `vae`: `vae.save_weights` keeps it, and `load` finds it. What stages
+        measure is q(z|x) and does not hang on it.
 
         Args:
             factor: 0 for z = mu, 1 for a sample of q(z|x) as in training; up to 1000.

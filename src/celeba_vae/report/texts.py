@@ -291,7 +291,8 @@ COMPARED = (
     "pyramid's level in pixels; smaller is better. pair_similarity: MS-SSIM of pairs; above that "
     "of test, faces are less diverse or blurred. precision, recall, density, coverage: in the "
     "space of a random net; more is better, but blur flatters precision and density. "
-    "memorisation_ratio: towards 0 where training images are copied. Read each sampler between "
-    "validation (other real faces: what chance alone gives) and reconstructions (what the "
-    "decoder's blur costs)."
+    "memorisation_ratio: towards 0 where training images are copied. copies_of_train: faces that a "
+    "training image equals, where there are any; a test image that does measures nothing new. Read "
+    "each sampler between validation (other real faces: what chance alone gives) and "
+    "reconstructions (what the decoder's blur costs)."
 )
