@@ -168,7 +168,7 @@ def _not_measured(real: _Nearest, distance: float, *, neighbours: int) -> dict[s
     """
     images = len(real.distances)
     copies = f"{real.copies} of {images} test images are copies of training images"
-    reasons = {}
+    reasons: dict[str, str] = {}
     if images <= neighbours:
         scores = ("precision", "recall", "density", "coverage")
         why = f"evaluate.neighbours = {neighbours} needs more than the {images} images there are"
