@@ -39,6 +39,9 @@ Count = Annotated[int, Field(ge=1)]
 # Far beyond any use, but not beyond what a machine can be asked for without harm.
 Units = Annotated[int, Field(ge=1, le=16_384)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Side = Annotated[int, Field(ge=8, le=1024)]
+Crop = Annotated[int, Field(ge=1, le=178)]
+Threads = Annotated[int, Field(ge=1, le=1024)]
 
 
 def _part(value: Any) -> int | float:
@@ -128,8 +131,8 @@ class DownloadParams(_Group):
 class PrepareParams(_Group):
     """How an image becomes a square of pixels in a shard."""
 
-    size: Annotated[int, Field(ge=8, le=1024)]
-    crop: Annotated[int, Field(ge=1, le=178)] | None
+    size: Side
+    crop: Crop | None
     filter: Filter
     shard_images: Count
     on_bad_image: Literal["fail", "skip"]
@@ -377,7 +380,7 @@ class Params(_Group):
     generate: GenerateParams
     attributes: AttributesParams
     evaluate: EvaluateParams
-    threads: Annotated[int, Field(ge=1, le=1024)]
+    threads: Threads
     run: RunParams
 
     @model_validator(mode="after")

@@ -275,6 +275,16 @@ def test_a_loss_that_is_not_finite_stops_with_its_place(
     assert [(state.epoch, state.step) for state in kept.states] == [(1, 1)]
 
 
+def test_a_last_step_that_spoils_the_weights_is_found_by_validation(
+    model_params: Make, train_params: MakeTrain, random_images: np.ndarray
+) -> None:
+    train = train_params(learning_rate=1e6, epochs=1, batch_size=40)
+    kept = Kept()
+    with pytest.raises(UserError, match=r"after epoch 1 loss, .* of validation are not finite; no"):
+        fitted(random_images, model_params(), train, kept=kept)
+    assert not kept.states
+
+
 def test_a_gradient_that_is_not_finite_stops_with_its_name(
     model_params: Make, train_params: MakeTrain, random_images: np.ndarray
 ) -> None:

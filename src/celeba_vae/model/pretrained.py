@@ -1,5 +1,6 @@
 """Save and load a trained model: from images to z-points, and back."""
 
+import json
 import math
 import sys
 import warnings
@@ -9,19 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from scipy.special import expit
 
 from celeba_vae.backend import configure_tensorflow
-from celeba_vae.params import Count, Filter, ModelParams
-from celeba_vae.runtime.errors import UserError, first_problem, reason_of
-from celeba_vae.runtime.files import atomic_path, check_room, write_json
+from celeba_vae.model.sizes import check_memory, count_weights
+from celeba_vae.params import Crop, Filter, ModelParams, Side, Threads
+from celeba_vae.runtime.errors import UserError, first_problem
+from celeba_vae.runtime.files import atomic_path, reserve, write_json
+from celeba_vae.runtime.reading import read_object, reading, size_of
 
 WEIGHTS_FILE = "vae.weights.h5"
 ARCHITECTURE_FILE = "architecture.json"
 
 # Images that go through the network at once: enough to be fast, 0.5 GB of activations at 96x96.
 _BATCH = 128
+_LARGEST_FACTOR = 1000
+
+_FIX = "`dvc repro train` makes it anew"
 
 
 class _Architecture(BaseModel):
@@ -29,12 +35,18 @@ class _Architecture(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    size: Count
-    crop: Count | None
+    size: Side
+    crop: Crop | None
     filter: Filter
-    threads: Count
+    threads: Threads
     learned_sigma: bool
     model: ModelParams
+
+    @model_validator(mode="after")
+    def _strides_fit(self) -> "_Architecture":
+        if self.size % math.prod(self.model.strides):
+            raise ValueError("the product of model.strides does not divide size")
+        return self
 
 
 @dataclass(frozen=True)
@@ -83,9 +95,9 @@ class Pretrained:
         for batch in _batches(len(images)):
             pixels = images[batch].astype(np.float32) / 255.0
             encoded = self.vae.encode(pixels, training=False)
-            mu[batch] = np.asarray(encoded[0])
+            mu[batch] = _finite(encoded[0], "Encoder")
             if log_var is not None:
-                log_var[batch] = np.asarray(encoded[1])
+                log_var[batch] = _finite(encoded[1], "Encoder")
         return mu, log_var
 
     def sample(
@@ -130,8 +142,8 @@ class Pretrained:
         """
         if not self.variational:
             raise ValueError("a plain autoencoder has no noise: its z is mu")
-        if not 0 <= factor <= 1000:  # also refuses what is not a number
-            raise ValueError(f"the noise factor must be from 0 to 1000, not {factor}")
+        if not 0 <= factor <= _LARGEST_FACTOR:  # also refuses what is not a number
+            raise ValueError(f"the noise factor must be from 0 to {_LARGEST_FACTOR}, not {factor}")
         self.vae.noise_factor.assign(factor)
 
     def decode(self, z: np.ndarray) -> np.ndarray:
@@ -188,7 +200,16 @@ class Pretrained:
             raise ValueError(f"z must have the shape (n, {self.z_dim}), not {z.shape}")
         for batch in _batches(len(z)):
             points = z[batch].astype(np.float32)
-            yield batch, np.asarray(self.vae.decoder(points, training=False))
+            yield batch, _finite(self.vae.decoder(points, training=False), "Decoder")
+
+
+def _finite(values: Any, part: str) -> np.ndarray:
+    array = np.asarray(values)
+    if not np.isfinite(array).all():
+        raise UserError(
+            f"the {part} gives NaN or infinity: its weights, or z-points, are too large"
+        )
+    return array
 
 
 def to_pixels(logits: np.ndarray) -> np.ndarray:
@@ -209,8 +230,11 @@ def save(
         threads: TensorFlow's threads in training, which `load` uses again.
         folder: where WEIGHTS_FILE and ARCHITECTURE_FILE are written.
     """
-    check_room(folder, sum(4 * math.prod(weight.shape) for weight in vae.weights))
-    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+    path = folder / WEIGHTS_FILE
+    _check_figures(vae, path, fix="choose a smaller train.learning_rate")
+    with atomic_path(path) as temporary:
+        # HDF5 ends the process on a full disk.
+        reserve(temporary, _largest_file(vae))
         vae.save_weights(temporary)
     description = _Architecture(
         size=manifest["image_shape"][0],
@@ -236,34 +260,31 @@ def load(folder: str | Path = "data/model") -> Pretrained:
         UserError: no model there, or one that cannot be read.
     """
     folder = Path(folder)
-    path = folder / ARCHITECTURE_FILE
-    try:
-        described = _Architecture.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    path, weights = folder / ARCHITECTURE_FILE, folder / WEIGHTS_FILE
+    described = _read_architecture(path)
+    with reading(weights, kind="weights of a model", fix=_FIX) as file:
+        held, needed = size_of(file), 4 * count_weights(described.model, size=described.size)
+    if held < needed:
         raise UserError(
-            f"{path}: no trained model there; `dvc repro` makes one, or name another folder"
-        ) from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {reason_of(error)}") from None
-    except ValidationError as error:
-        raise UserError(
-            f"{path}: is not a description of a model: {first_problem(error)}"
-        ) from None
+            f"{weights}: does not fit {ARCHITECTURE_FILE}: that model has {needed:,} bytes of "
+            f"weights, the file {held:,} bytes; {_FIX}"
+        )
     if "tensorflow" not in sys.modules:
         configure_tensorflow(described.threads)
 
     from celeba_vae.model.vae import VAE
 
     vae = VAE(described.model, size=described.size, seed=0, learned_sigma=described.learned_sigma)
-    weights = folder / WEIGHTS_FILE
-    try:
+    with reading(weights, kind="weights of a model", fix=_FIX):
+        if _stored_shapes(weights) != sorted(tuple(weight.shape) for weight in vae.weights):
+            raise UserError(
+                f"{weights}: does not fit {ARCHITECTURE_FILE}: the shapes differ; {_FIX}"
+            )
         with warnings.catch_warnings():
             # Keras warns of weights that do not fit, layer by layer, before it gives up.
             warnings.simplefilter("error", UserWarning)
             vae.load_weights(weights)
-    except (OSError, ValueError, KeyError, UserWarning) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{weights}: cannot be loaded: {reason:.200}") from None
+    _check_figures(vae, weights, fix=_FIX)
     return Pretrained(
         size=described.size,
         crop=described.crop,
@@ -271,6 +292,64 @@ def load(folder: str | Path = "data/model") -> Pretrained:
         z_dim=described.model.z_dim,
         vae=vae,
     )
+
+
+def _read_architecture(path: Path) -> _Architecture:
+    fix = "`dvc repro train` makes a model, or name another folder"
+    try:
+        # As text, in which an array may be a tuple.
+        described = _Architecture.model_validate_json(json.dumps(read_object(path, fix=fix)))
+    except ValidationError as error:
+        raise UserError(
+            f"{path}: is not a description of a model: {first_problem(error)}; {fix}"
+        ) from None
+    try:
+        check_memory(described.model, size=described.size)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return described
+
+
+def _stored_shapes(path: Path) -> list[tuple[int, ...]]:
+    """Return the shapes of the arrays in an HDF5 file, sorted.
+
+    Raises:
+        ValueError: an array lies elsewhere than as it is in this file: packed, in pieces, in
+            another file, or nowhere, which would be read as zeros of any number.
+    """
+    import h5py
+
+    shapes = []
+
+    def note(_: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            contiguous = item.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
+            if item.dtype != np.float32 or item.external or not contiguous:
+                raise ValueError
+            if item.id.get_storage_size() != item.nbytes:
+                raise ValueError
+            shapes.append(item.shape)
+
+    with h5py.File(path) as file:
+        file.visititems(note)
+    return sorted(shapes)
+
+
+def _check_figures(vae: Any, path: Path, *, fix: str) -> None:
+    """Raise UserError, with the name of the layer, where weights are no possible ones."""
+    for weight in vae.weights:
+        values = np.asarray(weight)
+        if not np.isfinite(values).all():
+            raise UserError(f"{path}: the weights {weight.path} hold NaN or infinity; {fix}")
+        if weight.name == "moving_variance" and values.min() < 0:
+            raise UserError(f"{path}: the weights {weight.path} hold variances below 0; {fix}")
+    if vae.variational and not 0 <= float(vae.noise_factor) <= _LARGEST_FACTOR:
+        raise UserError(f"{path}: the noise factor must be from 0 to {_LARGEST_FACTOR}; {fix}")
+
+
+def _largest_file(vae: Any) -> int:
+    """Return the bytes that a file of the weights takes at most: HDF5 wants some for each."""
+    return sum(4 * math.prod(weight.shape) + 2**13 for weight in vae.weights)
 
 
 def _batches(images: int) -> Iterator[slice]:

@@ -99,6 +99,19 @@ def check_room(folder: Path, needed: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
+def reserve(path: Path, needed: int) -> None:
+    """Raise OSError if a file cannot grow to `needed` bytes: for libraries that crash instead.
+
+    Unlike `check_room` this knows of quotas and limits, and takes the room for a moment.
+    """
+    with path.open("wb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, needed)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path.parent)) from None
+        file.truncate(0)
+
+
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:

@@ -71,7 +71,11 @@ def reading(path: Path, *, kind: str, fix: str) -> Iterator[IO[bytes]]:
         place = f"line {error.lineno}, column {error.colno}"
         raise UserError(f"{path}: is not JSON, from {place} on; {fix}") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {reason_of(error)}; {fix}") from None
+        # Libraries raise it of contents as well, then without a number.
+        wrong = (
+            f"cannot be read: {reason_of(error)}" if error.errno else f"is damaged, or not {kind}"
+        )
+        raise UserError(f"{path}: {wrong}; {fix}") from None
     except _Unlike as error:
         raise UserError(f"{path}: {error}; {fix}") from None
     except _JUNK:
@@ -120,7 +124,7 @@ def read_array(path: Path, *, fix: str) -> "np.ndarray":
     import numpy as np
 
     with reading(path, kind="an array", fix=fix) as file:
-        _check_array(file, _size(file))
+        _check_array(file, size_of(file))
         file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)
 
@@ -134,7 +138,7 @@ def map_array(path: Path, *, fix: str) -> "np.memmap[Any, Any]":
     import numpy as np
 
     with reading(path, kind="an array", fix=fix) as file:
-        _check_array(file, _size(file))
+        _check_array(file, size_of(file))
         return np.lib.format.open_memmap(path, mode="r")
 
 
@@ -150,7 +154,7 @@ def read_arrays(path: Path, *, fix: str) -> "dict[str, np.ndarray]":
     with reading(path, kind="arrays", fix=fix) as file, zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
-        if packed or sum(member.file_size for member in members) > _size(file):
+        if packed or sum(member.file_size for member in members) > size_of(file):
             raise ValueError
         for member in members:
             with archive.open(member) as content:
@@ -177,7 +181,8 @@ def _check_array(file: IO[bytes], size: int) -> None:
         raise _Unlike(f"holds {size - file.tell():,} bytes of values, its header says {held:,}")
 
 
-def _size(file: IO[bytes]) -> int:
+def size_of(file: IO[bytes]) -> int:
+    """Return how many bytes an open file has."""
     return os.fstat(file.fileno()).st_size
 
 

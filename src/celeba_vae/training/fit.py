@@ -41,6 +41,8 @@ HISTORY_COLUMNS = (
 # A dimension is active if mu varies more than this over the images (Burda et al. 2016).
 ACTIVE_VARIANCE = 0.01
 
+_TRY = "try a smaller train.learning_rate, train.clip_norm or model.log_var_bound"
+
 History = list[dict[str, float]]
 
 
@@ -127,7 +129,8 @@ def fit(
         The history; the model then has the weights that `params.select` names.
 
     Raises:
-        UserError: a loss or a gradient that is not finite; says at which step, and what to try.
+        UserError: a loss or a gradient that is not finite, of a step or of validation; says
+            where, and what to try.
         KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM came; `keep_state` was called.
     """
     batches = feed.batch_count(len(train), params.batch_size)
@@ -180,6 +183,7 @@ def fit(
             trained = None if params.ema is None else _take_average(vae, optimizer)
             validated = _validate(vae, steps.validate, validation, params, request, check_images)
             if not request.asked():
+                _check_validated(validated[0], epoch=epoch)
                 rates = {
                     "learning_rate": float(optimizer.learning_rate),
                     "kl_weight": kl_weight_at(epoch * batches - 1, params, steps_per_epoch=batches),
@@ -363,8 +367,18 @@ def _check_finite(terms: Mapping[str, float], means: _Means, *, epoch: int, step
     raise UserError(
         f"train: the {what} is not finite at epoch {epoch}, step {step}: {now} (means of the "
         f"epoch before this step: {before or 'none'}); no model was written, the last good state "
-        "is kept; try a smaller train.learning_rate, train.clip_norm or model.log_var_bound"
+        f"is kept; {_TRY}"
     )
+
+
+def _check_validated(row: Mapping[str, float], *, epoch: int) -> None:
+    """Raise UserError if the last step of an epoch has spoiled the weights."""
+    spoiled = [term for term, value in row.items() if not math.isfinite(value)]
+    if spoiled:
+        raise UserError(
+            f"train: after epoch {epoch} {', '.join(spoiled)} of validation are not finite; no "
+            f"model was written, the last good state is kept; {_TRY}"
+        )
 
 
 def _epoch_line(row: Mapping[str, float], epochs: int) -> str:
