@@ -9,7 +9,8 @@ from types import FrameType
 
 import celeba_vae
 from celeba_vae.params import Params, load_params
-from celeba_vae.runtime.errors import UserError, reason_of
+from celeba_vae.runtime.ending import ending_in_one_line
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.processes import die_with_parent
 from celeba_vae.runtime.strict_yaml import read_yaml
@@ -31,16 +32,12 @@ def run(stage: Callable[[Params], None]) -> None:
     die_with_parent(os.getppid())
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        _check_own_code()
-        params = load_params()
-        code = {name: sha256_of(Path(name)) for name in _source_files()}
-        stage(params)
-        _check_unedited(stage.__name__, params, code)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"error: {place}{reason_of(error)}")
+        with ending_in_one_line():
+            _check_own_code()
+            params = load_params()
+            code = {name: sha256_of(Path(name)) for name in _source_files()}
+            stage(params)
+            _check_unedited(stage.__name__, params, code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from celeba_vae.cli import cli, main
+from celeba_vae.cli import Real, cli, main
 from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.directions import DIRECTIONS_FILE, direction_arrays
 from celeba_vae.latent.fitting import fit_samplers
@@ -20,7 +21,7 @@ from celeba_vae.model.pretrained import save
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams
 from celeba_vae.runtime.files import write_arrays
-from tests.support import ROOT, run
+from tests.support import ROOT, own_environment, run
 
 MANIFEST = {"image_shape": [32, 32, 3], "crop": 148, "filter": "area"}
 
@@ -205,6 +206,46 @@ def test_mistakes_get_one_line(command: Command, words: tuple[str, ...], expecte
     text = command(*words, status=1)
     assert expected in text
     assert text.count("\n") == 1
+
+
+FLOATS = [
+    (command.name, option)
+    for command in cli.commands.values()
+    for option in command.params
+    if isinstance(option.type, click.types.FloatParamType)
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), FLOATS, ids=[f"{name}-{option.name}" for name, option in FLOATS]
+)
+@pytest.mark.parametrize("value", ["nan", "NaN", "-nan", "inf", "-inf", "1e400"])
+def test_no_option_takes_what_is_no_finite_number(
+    name: str, option: click.Parameter, value: str
+) -> None:
+    result = CliRunner().invoke(cli, [name, option.opts[0], value])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option.opts[0]}'" in result.stderr
+    assert isinstance(option.type, Real)
+
+
+def test_the_options_that_take_numbers_are_found() -> None:
+    assert len(FLOATS) == 3
+
+
+@pytest.mark.parametrize("name", ["summary", "--help"])
+def test_a_full_device_is_one_line(name: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "celeba_vae.cli", name],
+            cwd=ROOT,
+            env=own_environment(ROOT),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
 
 
 def test_an_unwritable_place_is_named(command: Command, folder: Path) -> None:

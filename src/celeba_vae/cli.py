@@ -1,12 +1,13 @@
 """The command line `celeba-vae`: parameters, use of a trained model, summary and verification."""
 
 import json
-import sys
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from celeba_vae.runtime.ending import ending_in_one_line
 from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.places import check_outside
 
@@ -17,6 +18,19 @@ if TYPE_CHECKING:  # NumPy and the model are loaded by the commands that need th
     from celeba_vae.params import Sampler
 
 _EXISTING_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class Real(click.FloatRange):
+    """A range of numbers; click's own lets NaN through, which no bound refuses."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number, or end with click's message."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
 
 
 def folder_option(name: str, default: str, description: str) -> Any:
@@ -65,10 +79,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one line and status 1."""
-    try:
+    with ending_in_one_line():
         cli(prog_name="celeba-vae")
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 @cli.command()
@@ -133,7 +145,7 @@ def parameters(overrides: tuple[str, ...], as_json: bool) -> None:
 )
 @click.option(
     "--temperature",
-    type=click.FloatRange(0, 100, min_open=True),
+    type=Real(0, 100, min_open=True),
     help="Factor on the distance of the z-points from their centre; less than 1 gives plainer "
     "faces. Without it, the one closest to the validation z-points.",
 )
@@ -219,7 +231,7 @@ def morph(photo_a: Path, photo_b: Path, steps: int, model: Path, out: Path) -> N
     "amounts",
     multiple=True,
     required=True,
-    type=click.FloatRange(-100, 100),
+    type=Real(-100, 100),
     help="How far, in standard deviations of the training faces; below 0 away from it. 2 is "
     "much, beyond 3 faces fall apart.",
 )
@@ -357,7 +369,7 @@ def machine(record: bool) -> None:
     "--memory",
     "limits",
     multiple=True,
-    type=click.FloatRange(0.1, 10_000),
+    type=Real(0.1, 10_000),
     default=(2, 4, 8, 24),
     show_default=True,
     help="Gigabytes for which to find the largest batch; may be given several times.",

@@ -803,7 +803,7 @@ def test_whatever_a_server_says_the_good_mirror_is_reached(answers: list[bytes])
 
 
 @pytest.mark.slow
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(answers(), min_size=1, max_size=3))
 def test_whatever_a_server_says_much_longer(answers: list[bytes]) -> None:
     the_good_mirror_is_reached(answers)
