@@ -192,7 +192,10 @@ def test_edit_shows_photo_reconstruction_and_edited_face(command: Command, folde
             "nowhere/directions.npz: no such file; `dvc repro attributes` writes it",
         ),
         (("sample", "--out", "x.jpg"), "error: --out x.jpg: must end in .png"),
-        (("sample", "--model", "nowhere"), "no trained model there"),
+        (
+            ("sample", "--model", "nowhere"),
+            "nowhere/architecture.json: no such file; `dvc repro train` makes",
+        ),
         (("sample", "--zpoints", "nowhere"), "nowhere/samplers.npz"),
         (("reconstruct", "nobody.jpg"), "error: nobody.jpg: no such file"),
         (("reconstruct", "pipe.jpg"), "error: pipe.jpg: no such file"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.files import sha256_of, write_arrays
 from celeba_vae.training.state import (
     Arrays,
     State,
@@ -163,6 +164,41 @@ def test_differences_name_key_and_both_values(tmp_path: Path) -> None:
         "code.b.py: none, now 1",
     ]
     assert differing(tmp_path, IDENTITY) == ["seed: 3, now none"]
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "7", '"a"', "", '{"seed": NaN}', "{"])
+def test_an_identity_that_is_none_is_named_and_stops_nothing(tmp_path: Path, content: str) -> None:
+    with own_folder(tmp_path, IDENTITY | {"seed": 3}) as other:
+        pass
+    (other / "identity.json").write_text(content)
+    (line,) = differing(tmp_path, IDENTITY)
+    assert line.startswith(f"{other}/identity.json: is ")
+    with own_folder(tmp_path, IDENTITY | {"seed": 3}):
+        pass
+    assert differing(tmp_path, IDENTITY) == ["seed: 3, now none"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"junk", {"weights/0000": np.zeros(3)}, {"notes": np.frombuffer(b"{", "u1")}]
+)
+def test_a_state_of_something_else_is_removed_and_the_one_before_is_used(
+    tmp_path: Path, content: bytes | dict[str, np.ndarray]
+) -> None:
+    save_state(tmp_path, state(1, 1))
+    unnamed = tmp_path / "x.npz"
+    if isinstance(content, bytes):
+        unnamed.write_bytes(content)
+    else:
+        write_arrays(unnamed, content)
+    named = unnamed.rename(tmp_path / f"state-000001-00000002-{sha256_of(unnamed)[:16]}.npz")
+    os.mkfifo(tmp_path / f"state-000001-00000003-{16 * '0'}.npz")
+    loaded, damaged = load_state(tmp_path)
+    assert loaded is not None
+    assert loaded.step == 1
+    (line,) = damaged
+    assert line.startswith(f"{named}: ")
+    assert line.endswith("; it is removed")
+    assert not named.exists()
 
 
 def test_room_is_made_by_age(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import atomic_path, check_room, sha256_of, write_text
 from celeba_vae.runtime.locks import take_lock
 from celeba_vae.runtime.mappings import changes
+from celeba_vae.runtime.reading import read_arrays, read_object
 
 IDENTITY_FILE = "identity.json"
 _LOCK_FILE = "lock"
@@ -116,8 +117,9 @@ def to_bytes(state: State) -> bytes:
 def from_bytes(data: bytes) -> State:
     """Return the state that `to_bytes` made bytes of."""
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-        epoch, step = stored["place"].tolist()
-    return _read(io.BytesIO(data), epoch=epoch, step=step)
+        flat = dict(stored)
+    epoch, step = flat.pop("place").tolist()
+    return _nested(flat, epoch=epoch, step=step)
 
 
 def load_state(folder: Path) -> tuple[State | None, list[str]]:
@@ -129,12 +131,19 @@ def load_state(folder: Path) -> tuple[State | None, list[str]]:
         The state, None where there is no whole one; and the lines.
     """
     damaged: list[str] = []
+    fix = "it is removed"
     for path in reversed(_states(folder)):
         epoch, step, digest = _STATE.fullmatch(path.name).groups()  # type: ignore[union-attr]
-        if sha256_of(path)[:_DIGITS] == digest:
-            with path.open("rb") as file:
-                return _read(file, epoch=int(epoch), step=int(step)), damaged
-        damaged.append(f"{path}: is damaged, its sha256 is not that of its name; it is removed")
+        try:
+            if sha256_of(path)[:_DIGITS] != digest:
+                raise UserError(f"{path}: is damaged, its sha256 is not that of its name; {fix}")
+            flat = read_arrays(path, fix=fix)
+            try:
+                return _nested(flat, epoch=int(epoch), step=int(step)), damaged
+            except (KeyError, ValueError):
+                raise UserError(f"{path}: holds no state; {fix}") from None
+        except UserError as error:
+            damaged.append(str(error))
         path.unlink()
     return None, damaged
 
@@ -153,14 +162,14 @@ def differing(root: Path, identity: Mapping[str, Any]) -> list[str]:
         `key: then, now value` for each value that differs; empty where there was no fit before.
     """
     own = fingerprint(identity)
-    others = [path for path in root.glob(f"*/{IDENTITY_FILE}") if path.parent.name != own]
+    others = [folder for folder in _folders(root) if folder.name != own]
     if not others:
         return []
-    latest = max(others, key=lambda path: path.stat().st_mtime_ns)
+    latest = max(others, key=_last_used)
     try:
-        before = json.loads(latest.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
+        before = read_object(latest / IDENTITY_FILE, fix="in what that fit differed is not known")
+    except UserError as error:
+        return [str(error)]
     return changes(before, identity, label="now")
 
 
@@ -169,16 +178,23 @@ def make_room(root: Path, *, keep: Path, limit: int) -> None:
 
     The folder `keep`, and any in which a process trains, stay.
     """
-    folders = [path.parent for path in root.glob(f"*/{IDENTITY_FILE}")]
+    folders = _folders(root)
     sizes = {folder: _size(folder) for folder in folders}
     total = sum(sizes.values())
-    by_age = sorted(folders, key=lambda folder: (folder / IDENTITY_FILE).stat().st_mtime_ns)
-    for folder in by_age:
+    for folder in sorted(folders, key=_last_used):
         if total <= limit:
             return
         if folder == keep or not _remove_unused(folder):
             continue
         total -= sizes[folder]
+
+
+def _folders(root: Path) -> list[Path]:
+    return [path.parent for path in root.glob(f"*/{IDENTITY_FILE}")]
+
+
+def _last_used(folder: Path) -> int:
+    return (folder / IDENTITY_FILE).stat().st_mtime_ns
 
 
 def _remove_unused(folder: Path) -> bool:
@@ -195,7 +211,9 @@ def _size(folder: Path) -> int:
 
 def _states(folder: Path) -> list[Path]:
     """Return the states of a folder, oldest first."""
-    return sorted(path for path in folder.iterdir() if _STATE.fullmatch(path.name))
+    return sorted(
+        path for path in folder.iterdir() if _STATE.fullmatch(path.name) and path.is_file()
+    )
 
 
 def _flat(state: State) -> dict[str, np.ndarray]:
@@ -208,12 +226,11 @@ def _flat(state: State) -> dict[str, np.ndarray]:
     return flat
 
 
-def _read(file: IO[bytes], *, epoch: int, step: int) -> State:
+def _nested(flat: Mapping[str, np.ndarray], *, epoch: int, step: int) -> State:
     arrays: Arrays = {}
-    with np.load(file, allow_pickle=False) as stored:
-        notes = json.loads(stored["notes"].tobytes())
-        for key in sorted(stored.files):
-            name, slash, _ = key.partition("/")
-            if slash:
-                arrays.setdefault(name, []).append(stored[key])
+    notes = json.loads(flat["notes"].tobytes())
+    for key in sorted(flat):
+        name, slash, _ = key.partition("/")
+        if slash:
+            arrays.setdefault(name, []).append(flat[key])
     return State(epoch=epoch, step=step, notes=notes, arrays=arrays)
