@@ -242,13 +242,16 @@ def test_a_full_device_is_one_line(name: str) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "celeba_vae.cli", name],
             cwd=ROOT,
-            env=own_environment(ROOT),
+            env=own_environment(ROOT) | {"PYTHONUNBUFFERED": ""},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
             check=False,
         )
-    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: standard output: No space left on device\n",
+    )
 
 
 def test_an_unwritable_place_is_named(command: Command, folder: Path) -> None:

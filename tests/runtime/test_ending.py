@@ -22,7 +22,11 @@ def shell(code: str, redirected: str, folder: Path) -> subprocess.CompletedProce
     ("code", "redirected", "line"),
     [
         ("with end(): print('said')", ">/dev/full", "standard output: No space left on device"),
-        ("with end(): print('said', flush=True)", ">/dev/full", "No space left on device"),
+        (
+            "with end(): print('said', flush=True)",
+            ">/dev/full",
+            "standard output: No space left on device",
+        ),
         ("with end(): print('said')", "| true", "standard output: Broken pipe"),
         ("with end(): open('no\\n/file')", "", r"no\n/file: No such file or directory"),
         ("from celeba_vae.cli import UserError\nwith end(): raise UserError('so')", "", "so"),
@@ -56,4 +60,4 @@ with end():
 
 def test_where_no_stream_is_left_the_status_says_it(tmp_path: Path) -> None:
     for streams in (">/dev/full 2>&1", ">/dev/full 2>&-"):
-        assert shell("with end(): print('said')", streams, tmp_path).returncode == 1
+        assert shell("with end(): print('said')", streams, tmp_path).returncode != 0
