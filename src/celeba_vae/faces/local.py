@@ -31,6 +31,13 @@ BROKEN_MEMBER = (
     zlib.error,
 )
 
+# A larger file in an archive is taken for an attack on memory, not for an image or a table.
+MEMBER_BYTES = 256 << 20
+
+# Methods of compression that zipfile reads, and the names of those that it does not.
+_READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_UNREADABLE = {9: "Deflate64", 93: "Zstandard", 95: "XZ", 96: "JPEG", 97: "WavPack", 98: "PPMd"}
+
 _CHUNK = 1 << 20
 
 
@@ -99,11 +106,13 @@ def is_image(name: str) -> bool:
 
     What macOS puts beside the files of an archive (`__MACOSX/._a.jpg`) is not an image.
     """
-    if not name.lower().endswith(IMAGE_SUFFIXES):
-        return False
-    parts = name.split("/")
-    return not any(
-        part == "__MACOSX" or (part.startswith(".") and part not in (".", "..")) for part in parts
+    return name.lower().endswith(IMAGE_SUFFIXES) and not _is_hidden(name)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(
+        part == "__MACOSX" or (part.startswith(".") and part not in (".", ".."))
+        for part in name.split("/")
     )
 
 
@@ -136,15 +145,16 @@ def _found(source: Path) -> _Inputs:
         archive = _only_archive(source, files, images)
     else:
         raise UserError(f"download.path: there is no file or folder {source}")
+    annotations = _annotations_among(files)
     if archive is not None:
         images = {}
-        _check_archive(archive)
+        _check_archive(archive, annotations)
     elif not images:
         raise UserError(
             f"download.path: {source} holds no .zip archive and no images "
             f"({' '.join(IMAGE_SUFFIXES)})"
         )
-    return _Inputs(archive, images, _annotations_among(files))
+    return _Inputs(archive, images, annotations)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -192,22 +202,41 @@ def _only_archive(source: Path, files: Iterable[Path], images: dict[str, Path]) 
     return archives[0] if archives else None
 
 
-def _check_archive(path: Path) -> None:
+def _check_archive(path: Path, known: Container[str]) -> None:
+    """Raise UserError if the directory of an archive tells that it cannot be used.
+
+    Of its annotation files, those of a kind that is `known` from beside it are not used.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            members = archive.infolist()
     except BROKEN_MEMBER as error:
         raise UserError(
             f"download.path: {path} is not a readable zip archive: {reason_of(error)}"
         ) from None
-    if not any(is_image(name) for name in names):
+    images = [member for member in members if is_image(member.filename)]
+    if not images:
         raise UserError(f"download.path: {path} holds no images ({' '.join(IMAGE_SUFFIXES)})")
+    for member in [*images, *_tables(path, members, known).values()]:
+        place = f"download.path: {path}: {member.filename}"
+        if member.flag_bits & 1:
+            raise UserError(f"{place} is encrypted: pack the archive again, without a password")
+        if member.compress_type not in _READABLE:
+            method = _UNREADABLE.get(member.compress_type, f"method {member.compress_type}")
+            raise UserError(
+                f"{place} is compressed with {method}, which cannot be read here: pack the archive "
+                "again with the method Deflate, or give the folder of its unpacked images"
+            )
+
+
+def _is_table(name: str, kinds: Iterable[tuple[str, ...]] = ANNOTATION_FILES) -> bool:
+    return any(name in names for names in kinds)
 
 
 def _annotations_among(files: Iterable[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in files:
-        if not any(path.name in names for names in ANNOTATION_FILES):
+        if not _is_table(path.name):
             continue
         if path.name in found:
             raise UserError(
@@ -217,20 +246,43 @@ def _annotations_among(files: Iterable[Path]) -> dict[str, Path]:
     return {name: found[name] for name in _chosen(found, ANNOTATION_FILES)}
 
 
-def _annotations_inside(archive: Path, known: Container[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the annotation files in an archive, as Kaggle ships them.
+def _tables(
+    archive: Path, members: Iterable[zipfile.ZipInfo], known: Container[str]
+) -> dict[str, zipfile.ZipInfo]:
+    """Return the annotation files in an archive, as Kaggle ships them, one of each kind.
 
     Kinds of annotation that are `known` from beside the archive are left out.
     """
     unknown = [names for names in ANNOTATION_FILES if not any(name in known for name in names)]
+    found: dict[str, zipfile.ZipInfo] = {}
+    for member in members:
+        name = PurePosixPath(member.filename).name
+        if member.is_dir() or _is_hidden(member.filename) or not _is_table(name, unknown):
+            continue
+        if name in found:
+            raise UserError(
+                f"download.path: there are two {name} in {archive}: {found[name].filename} and "
+                f"{member.filename}"
+            )
+        if member.file_size > MEMBER_BYTES:
+            raise UserError(
+                f"download.path: {archive}: {member.filename} has {member.file_size} bytes, more "
+                f"than {MEMBER_BYTES}"
+            )
+        found[name] = member
+    return {name: found[name] for name in _chosen(found, unknown)}
+
+
+def _annotations_inside(archive: Path, known: Container[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the annotation files in an archive, see `_tables`."""
     with zipfile.ZipFile(archive) as file:
-        inside = {PurePosixPath(name).name: name for name in file.namelist()}
-        for name in _chosen(inside, unknown):
+        for name, member in _tables(archive, file.infolist(), known).items():
             try:
-                yield name, file.read(inside[name])
+                yield name, file.read(member)
             except BROKEN_MEMBER as error:
                 raise UserError(
-                    f"{archive}: {inside[name]} cannot be read: {reason_of(error)}"
+                    f"download.path: {archive}: {member.filename} cannot be read: "
+                    f"{reason_of(error)}"
                 ) from None
 
 

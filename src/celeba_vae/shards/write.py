@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from celeba_vae.faces.annotations import Annotations, read_annotations
 from celeba_vae.faces.layout import ARCHIVE, SOURCE_FILE, SPLITS
-from celeba_vae.faces.local import BROKEN_MEMBER, is_image
+from celeba_vae.faces.local import BROKEN_MEMBER, MEMBER_BYTES, is_image
 from celeba_vae.params import PrepareParams
 from celeba_vae.pool import ordered_map
 from celeba_vae.runtime.errors import UserError, reason_of
@@ -34,9 +34,6 @@ from celeba_vae.shards.transform import CONVERSIONS, BadImage, cut_square, decod
 # work to make passing it to another process cheap, and little memory whatever the images are.
 _BLOCK_IMAGES = 128
 _BLOCK_BYTES = 4 << 20
-
-# A larger file in the archive is taken for an attack on memory, not for an image.
-_MEMBER_BYTES = 256 << 20
 
 _NAMED_IN_ERRORS = 10
 
@@ -308,8 +305,8 @@ def _blocks(
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | BadImage:
     if info.flag_bits & 1:
         return BadImage("is encrypted")
-    if info.file_size > _MEMBER_BYTES:
-        return BadImage(f"has {info.file_size} bytes, more than {_MEMBER_BYTES}")
+    if info.file_size > MEMBER_BYTES:
+        return BadImage(f"has {info.file_size} bytes, more than {MEMBER_BYTES}")
     try:
         return archive.read(info)
     except BROKEN_MEMBER as error:
