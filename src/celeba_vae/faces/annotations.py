@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +16,7 @@ from celeba_vae.faces.layout import (
     PARTITION_FILE,
     SPLITS,
 )
-from celeba_vae.runtime.errors import UserError, reason_of
+from celeba_vae.runtime.errors import UserError, printable, reason_of
 
 Value = TypeVar("Value")
 
@@ -27,6 +27,9 @@ PARTITION_FILES = (PARTITION_FILE, "list_eval_partition.csv")
 IDENTITY_FILES = (IDENTITY_FILE, "identity_CelebA.csv")
 FACTORS_FILES = (FACTORS_FILE,)
 ANNOTATION_FILES = (ATTRIBUTES_FILES, PARTITION_FILES, IDENTITY_FILES, FACTORS_FILES)
+
+# More digits than any number of rows or of a person has; Python reads 4,300 at most.
+_LONGEST_NUMBER = 18
 
 # Kaggle's name of the first column, and ours.
 _NAME_COLUMNS = ("image_id", "file_name")
@@ -66,22 +69,29 @@ class Annotations:
         return {kind: rows for kind, rows in kinds.items() if rows is not None}
 
 
-def read_annotations(folder: Path) -> Annotations:
+def read_annotations(
+    folder: Path, *, is_free: Callable[[str], bool] = lambda name: True
+) -> Annotations:
     """Read the annotation files of `folder`, as many as there are.
 
     The official text files (CRLF or LF line ends, any number of spaces) and csv files with a
     header (`image_id,...`) are understood. A count in the first line that is not the number of
     rows is reported on stderr and otherwise ignored.
 
+    Args:
+        folder: of the files.
+        is_free: whether an attribute may have a name, given in lower case, or it is taken for
+            something else where the attributes are going to stand.
+
     Raises:
-        UserError: a malformed line, a duplicated row, or a value that is not allowed, with the
-            file and the number of the line.
+        UserError: a malformed line, a duplicated row, or a name or value that is not allowed, with
+            the file and the number of the line.
     """
     attributes = identity = partition = factors = None
     attribute_names: tuple[str, ...] = ()
     factor_names: tuple[str, ...] = ()
     if path := _first(folder, ATTRIBUTES_FILES):
-        attribute_names, attributes = _attributes(path)
+        attribute_names, attributes = _attributes(path, is_free)
     if path := _first(folder, PARTITION_FILES):
         partition = _keyed(path, _plain_lines(path), 1, _split_number)
     if path := _first(folder, IDENTITY_FILES):
@@ -100,10 +110,13 @@ def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _attributes(path: Path) -> tuple[tuple[str, ...], dict[str, tuple[int, ...]]]:
+def _attributes(
+    path: Path, is_free: Callable[[str], bool]
+) -> tuple[tuple[str, ...], dict[str, tuple[int, ...]]]:
     """Read an attribute file: csv, or text with the count, the titles and then the rows."""
     if path.suffix == ".csv":
         titles, lines = _csv_lines(path)
+        _check_free(path, titles, is_free)
         return titles, _keyed(path, lines, len(titles), _signs)
     lines = _text_lines(path)
     _, first = next(lines, (1, []))
@@ -111,14 +124,26 @@ def _attributes(path: Path) -> tuple[tuple[str, ...], dict[str, tuple[int, ...]]
         raise UserError(f"{path}, line 1: must be the number of rows, not {' '.join(first)[:60]!r}")
     number, cells = next(lines, (2, []))
     titles = _checked_titles(path, number, cells)
+    _check_free(path, titles, is_free)
     rows = _keyed(path, lines, len(titles), _signs)
     if len(rows) != int(first[0]):
         tqdm.write(
-            f"{path}, line 1: announces {first[0]} rows, but there are {len(rows)}; "
-            "all of these are used",
+            printable(
+                f"{path}, line 1: announces {first[0]} rows, but there are {len(rows)}; "
+                "all of these are used"
+            ),
             file=sys.stderr,
         )
     return titles, rows
+
+
+def _check_free(path: Path, titles: Iterable[str], is_free: Callable[[str], bool]) -> None:
+    for title in titles:
+        if not is_free(title.lower()):
+            raise UserError(
+                f"{path}: an attribute is called {title[:60]!r}, which is the name of something "
+                "else in the index of the images; give it another name"
+            )
 
 
 def _plain_lines(path: Path) -> Iterator[_Line]:
@@ -185,7 +210,7 @@ def _keyed(
                 f"value{'s' if columns > 1 else ''}, but has {len(cells) + 1} cells"
             )
         if name in rows:
-            raise UserError(f"{path}, line {number}: {name} has a row already")
+            raise UserError(f"{path}, line {number}: {name[:200]} has a row already")
         try:
             rows[name] = parse(cells)
         except ValueError as error:
@@ -199,20 +224,20 @@ def _signs(cells: list[str]) -> tuple[int, ...]:
     try:
         return tuple([_SIGNS[cell] for cell in cells])
     except KeyError as error:
-        raise ValueError(f"an attribute must be 1 or -1, not {error}") from None
+        raise ValueError(f"an attribute must be 1 or -1, not {error.args[0][:60]!r}") from None
 
 
 def _split_number(cells: list[str]) -> int:
     if cells[0] not in _SPLIT_NUMBERS:
-        raise ValueError(f"a partition must be 0, 1 or 2, not {cells[0]!r}")
+        raise ValueError(f"a partition must be 0, 1 or 2, not {cells[0][:60]!r}")
     return _SPLIT_NUMBERS[cells[0]]
 
 
 def _person(cells: list[str]) -> int:
     if not _is_number(cells[0]):
-        raise ValueError(f"an identity must be a whole number from 0, not {cells[0]!r}")
+        raise ValueError(f"an identity must be a whole number from 0, not {cells[0][:60]!r}")
     return int(cells[0])
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal()
+    return text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER

@@ -23,6 +23,9 @@ INDEX_FILE = "images.csv"
 INDEX_COLUMNS = ("row", "shard", "offset", "file_name", "split", "identity")
 FACTOR_PREFIX = "factor_"
 
+# The cells of an attribute: has it, has it not.
+_SIGNS = frozenset(("1", "-1"))
+
 # Images in memory at once, unless asked otherwise: 14 MB at 96 pixels.
 BLOCK = 512
 
@@ -171,8 +174,8 @@ def index_rows(
         needed: columns that must be there.
 
     Raises:
-        UserError: the index is missing, lacks a column, has one twice, or a row is longer or
-            shorter than the header.
+        UserError: the index is missing, lacks a column, has one twice, a row is longer or shorter
+            than the header, or an attribute is not 1 or -1.
     """
     path = folder / INDEX_FILE
     with (
@@ -181,15 +184,22 @@ def index_rows(
     ):
         table = csv.reader(text, strict=True)
         header = next(table, [])
-        for name in needed:
+        for name in dict.fromkeys([*needed, *header]):
             if header.count(name) != 1:
                 wrong = f"the column {name} twice" if name in header else f"no column {name}"
                 raise UserError(f"{path}: has {wrong}; {_FIX}")
+        signs = [place for place, name in enumerate(header) if is_attribute(name)]
         for row in table:
             if len(row) != len(header):
                 raise UserError(
                     f"{path}, line {table.line_num}: {len(row)} cells, the header has "
                     f"{len(header)}; {_FIX}"
+                )
+            if not _SIGNS.issuperset([row[place] for place in signs]):
+                place = next(place for place in signs if row[place] not in _SIGNS)
+                raise UserError(
+                    f"{path}, line {table.line_num}: {header[place]} is {row[place][:60]!r}, and "
+                    f"must be 1 or -1; {_FIX}"
                 )
             yield dict(zip(header, row, strict=True))
 

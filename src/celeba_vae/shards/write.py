@@ -26,7 +26,13 @@ from celeba_vae.pool import ordered_map
 from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.files import atomic_path, sha256_of, write_csv, write_json, write_text
 from celeba_vae.runtime.scratch import scratch_folder
-from celeba_vae.shards.read import FACTOR_PREFIX, INDEX_COLUMNS, INDEX_FILE, MANIFEST_FILE
+from celeba_vae.shards.read import (
+    FACTOR_PREFIX,
+    INDEX_COLUMNS,
+    INDEX_FILE,
+    MANIFEST_FILE,
+    is_attribute,
+)
 from celeba_vae.shards.splits import SMALLEST_SPLIT, assign_splits
 from celeba_vae.shards.transform import CONVERSIONS, BadImage, cut_square, decode
 
@@ -141,7 +147,7 @@ def write_shards(
         with archive:
             members = _images(archive, notes)
             images = len(members) + len(notes.bad)
-            annotations = read_annotations(raw)
+            annotations = read_annotations(raw, is_free=is_attribute)
             unused = _rows_without_image(members, annotations)
             header = _index_header(annotations)
             splits = assign_splits(
@@ -400,16 +406,8 @@ def _judge_bad(
 
 
 def _index_header(annotations: Annotations) -> list[str]:
-    """Return the columns of the index, after a look that no annotation takes the name of one."""
-    header = [*INDEX_COLUMNS, *annotations.attribute_names]
-    header += [f"{FACTOR_PREFIX}{name}" for name in annotations.factor_names]
-    for name, times in Counter(header).items():
-        if times > 1:
-            raise UserError(
-                f"the file of the attributes has a column {name}, which {INDEX_FILE} has already; "
-                "give it another name"
-            )
-    return header
+    factors = [f"{FACTOR_PREFIX}{name}" for name in annotations.factor_names]
+    return [*INDEX_COLUMNS, *annotations.attribute_names, *factors]
 
 
 def _index_rows(shards: Iterable[_Shard], annotations: Annotations) -> Iterator[tuple[object, ...]]:
