@@ -3,6 +3,7 @@
 import sys
 
 from celeba_vae.params import Params
+from celeba_vae.runtime.errors import printable
 from celeba_vae.runtime.places import RAW, SHARDS
 from stages.runner import run
 
@@ -14,7 +15,7 @@ def prepare(params: Params) -> None:
 
     warning = warn_if_changed(RAW)
     if warning is not None:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {printable(warning)}", file=sys.stderr)
     write_shards(
         RAW,
         SHARDS,

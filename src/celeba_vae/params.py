@@ -137,7 +137,7 @@ class PrepareParams(_Group):
     shard_images: Count
     on_bad_image: Literal["fail", "skip"]
     split: Literal["given", "drawn"]
-    split_by: Literal["image", "identity"]
+    split_by: Literal["image", "identity", "content"]
     validation: Part | None
     test: Part | None
     seed: Seed
@@ -147,7 +147,7 @@ class PrepareParams(_Group):
         sizes = {"prepare.validation": self.validation, "prepare.test": self.test}
         if self.split == "given":
             unused = [name for name, value in sizes.items() if value is not None]
-            unused += ["prepare.split_by=identity"] if self.split_by == "identity" else []
+            unused += [f"prepare.split_by={self.split_by}"] if self.split_by != "image" else []
             if unused:
                 raise ValueError(
                     f"prepare.split is given, which does not use {' or '.join(unused)}: set "

@@ -268,3 +268,94 @@ def test_a_pipe_among_the_images_is_passed_over(tmp_path: Path) -> None:
 def test_a_path_that_no_system_accepts_gets_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read: File name too long"):
         import_dataset(tmp_path / ("x" * 300), tmp_path / "raw")
+
+
+LIST = b"image_id,partition\na.jpg,0\n"
+
+
+def refused_early(source: Path, raw: Path) -> str:
+    with pytest.raises(UserError) as error:
+        import_dataset(source, raw)
+    # Before anything is copied.
+    assert not raw.exists()
+    assert str(error.value).isprintable()
+    return str(error.value)
+
+
+def test_two_annotation_files_of_one_name_are_refused_in_archives_as_in_folders(
+    tmp_path: Path,
+) -> None:
+    archive = zipped(tmp_path / "zip/a.zip", "a.jpg")
+    folder = tmp_path / "folder"
+    draw(folder / "a.jpg")
+    with zipfile.ZipFile(archive, "a") as file:
+        for place in ("new", "old"):
+            file.writestr(f"{place}/list_eval_partition.csv", LIST)
+            (folder / place).mkdir()
+            (folder / place / "list_eval_partition.csv").write_bytes(LIST)
+    assert "there are two list_eval_partition.csv in " in refused_early(archive, tmp_path / "raw")
+    assert "there are two list_eval_partition.csv: " in refused_early(folder, tmp_path / "raw")
+    # What stands beside the archive decides, whatever is in it.
+    (tmp_path / "zip/list_eval_partition.txt").write_bytes(PARTITION)
+    import_dataset(archive, tmp_path / "raw")
+    assert not (tmp_path / "raw/list_eval_partition.csv").exists()
+
+
+@pytest.mark.parametrize("place", ["__MACOSX/", ".hidden/", "list_attr_celeba.txt/"])
+def test_hidden_tables_and_folders_in_archives_are_none(tmp_path: Path, place: str) -> None:
+    archive = zipped(tmp_path / "a.zip", "a.jpg")
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("list_eval_partition.csv", LIST)
+        file.writestr(place, b"")
+        if not place.startswith("list"):
+            file.writestr(f"{place}list_eval_partition.csv", b"junk")
+    import_dataset(archive, tmp_path / "raw")
+    names = sorted(path.name for path in (tmp_path / "raw").iterdir())
+    assert names == ["img_align_celeba.zip", "list_eval_partition.csv", "source.json"]
+    assert (tmp_path / "raw/list_eval_partition.csv").read_bytes() == LIST
+
+
+def test_a_table_that_unpacks_to_too_much_is_refused_unread(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", "a.jpg", list_eval_partition__csv=LIST)
+    # The directory of the archive says 3 GB.
+    content = bytearray(archive.read_bytes())
+    entry = content.rindex(b"PK\x01\x02")
+    content[entry + 24 : entry + 28] = (3_000_000_000).to_bytes(4, "little")
+    archive.write_bytes(content)
+    message = refused_early(archive, tmp_path / "raw")
+    assert "list_eval_partition.csv has 3000000000 bytes, more than 268435456" in message
+    # One that says too little is cut short, and so damaged.
+    content[entry + 24 : entry + 28] = (3).to_bytes(4, "little")
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match=r"list_eval_partition\.csv cannot be read: Bad CRC"):
+        import_dataset(archive, tmp_path / "raw")
+
+
+@pytest.mark.parametrize("member", ["a.jpg", "list_eval_partition.csv"])
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        (10, 9, "is compressed with Deflate64, which cannot be read here: pack the archive again"),
+        (10, 98, "is compressed with PPMd"),
+        (10, 77, "is compressed with method 77"),
+        (8, 1, "is encrypted: pack the archive again, without a password"),
+    ],
+)
+def test_what_cannot_be_unpacked_is_said_at_once(
+    tmp_path: Path, member: str, field: int, value: int, reason: str
+) -> None:
+    archive = zipped(tmp_path / "a.zip", "a.jpg", "b.jpg", list_eval_partition__csv=LIST)
+    content = bytearray(archive.read_bytes())
+    entry = content.rindex(member.encode()) - 46
+    assert content[entry : entry + 4] == b"PK\x01\x02"
+    content[entry + field : entry + field + 2] = value.to_bytes(2, "little")
+    archive.write_bytes(content)
+    assert f"{archive}: {member} {reason}" in refused_early(archive, tmp_path / "raw")
+
+
+def test_the_name_of_a_member_cannot_forge_a_line(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", "a.jpg\nerror: lost\x1b[2J.jpg")
+    content = archive.read_bytes()
+    place = content.rindex(b"PK\x01\x02") + 8
+    archive.write_bytes(content[:place] + b"\x01" + content[place + 1 :])
+    assert r"a.jpg\nerror: lost\x1b[2J.jpg is encrypted" in refused_early(archive, tmp_path / "raw")

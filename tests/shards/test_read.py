@@ -189,6 +189,13 @@ def test_a_manifest_without_shards_is_refused(tmp_path: Path, listed: object) ->
         (b"row,file_name\n0,a.jpg\n", "images.csv: has no column split"),
         (b"row,split\n0,train\n", "images.csv: has no column file_name"),
         (b"file_name,split,split\na.jpg,1,train\n", "images.csv: has the column split twice"),
+        (b"file_name,split,A,A\na.jpg,train,1,-1\n", "images.csv: has the column A twice"),
+        (
+            b"file_name,split,A\na.jpg,train,q\n",
+            "images.csv, line 2: A is 'q', and must be 1",
+        ),
+        (b"file_name,split,A\na.jpg,train,\n", "images.csv, line 2: A is '', and must be 1 or -1"),
+        (b"file_name,split,A\na.jpg,train,1\nb,test,+1\n", "line 3: A is '+1', and must be 1 or"),
         (b"file_name,split\na.jpg\n", "images.csv, line 2: 1 cells, the header has 2"),
         (b"file_name,split\na.jpg,train\nb,test,1\n", "line 3: 3 cells, the header has 2"),
         (b'file_name,split\n"a"b.jpg,train\n', "images.csv: is damaged, or not a table"),

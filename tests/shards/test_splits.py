@@ -34,14 +34,21 @@ def splits_of(
     names: list[str],
     partition: Mapping[str, int] | None = None,
     identity: Mapping[str, int] | None = None,
+    content: Mapping[str, str] | None = None,
     **changes: object,
 ) -> dict[str, list[str]]:
-    return assign_splits(names, partition=partition, identity=identity, params=params(**changes))
+    return assign_splits(
+        names,
+        partition=partition,
+        identity=identity,
+        content=content or {name: name for name in names},
+        params=params(**changes),
+    )
 
 
 def refused(names: list[str], partition: Mapping[str, int] | None = None, **changes: object) -> str:
     with pytest.raises(UserError) as error:
-        splits_of(names, partition, None, **changes)
+        splits_of(names, partition, **changes)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -142,6 +149,18 @@ def test_people_are_kept_whole(sizes: tuple[float | None, float | None]) -> None
         # Each person has three images, or six.
         assert abs(len(splits["test"]) - 8) < 6
         assert abs(len(splits["validation"]) - 7) < 6
+
+
+@given(st.lists(st.integers(0, 20), min_size=6, max_size=60), st.integers(0, 2**32 - 1))
+def test_equal_contents_are_kept_together(contents: list[int], seed: int) -> None:
+    content = {f"{place}.jpg": str(number) for place, number in enumerate(contents)}
+    try:
+        splits = splits_of(list(content), content=content, split_by="content", seed=seed)
+    except UserError as error:
+        assert "has fewer than 2 images" in str(error)
+        return
+    found = [{content[name] for name in names} for names in splits.values()]
+    assert sum(map(len, found)) == len(set(contents))
 
 
 def test_impossible_splits_are_refused() -> None:

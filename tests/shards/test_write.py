@@ -272,7 +272,11 @@ def test_the_files_of_partition_and_people_decide_the_split(tmp_path: Path) -> N
     for place, changes in (("given", {}), ("drawn", drawn)):
         write(raw, tmp_path / place, 1, **changes)
         expected = assign_splits(
-            NAMES, partition=partition_of(NAMES), identity=person, params=params(**changes)
+            NAMES,
+            partition=partition_of(NAMES),
+            identity=person,
+            content={},
+            params=params(**changes),
         )
         for split, names in expected.items():
             assert file_names(tmp_path / place, split) == names
@@ -284,7 +288,10 @@ def test_an_impossible_split_is_refused(tmp_path: Path) -> None:
     assert "prepare.split_by is identity, but the source brought no identity_CelebA.txt" in message
 
 
-@pytest.mark.parametrize("title", ["split", "file_name", "factor_tilt"])
+OURS = ("row", "shard", "offset", "file_name", "split", "identity", "factor_tilt", "factor_any")
+
+
+@pytest.mark.parametrize("title", [*OURS, "File_Name", "SPLIT", "Factor_Any"])
 def test_an_attribute_with_the_name_of_a_column_is_refused(tmp_path: Path, title: str) -> None:
     raw = raw_folder(
         tmp_path / "raw",
@@ -292,7 +299,79 @@ def test_an_attribute_with_the_name_of_a_column_is_refused(tmp_path: Path, title
         list_attr_celeba__csv=f"image_id,{title}\n" + "".join(f"{name},1\n" for name in NAMES),
         factors__csv="file_name,tilt\n" + "".join(f"{name},0.5\n" for name in NAMES),
     )
-    assert f"has a column {title}, which images.csv has already" in refused(raw)
+    message = refused(raw)
+    assert message.startswith(f"{raw / 'list_attr_celeba.csv'}: an attribute is called '{title}'")
+
+
+def test_attributes_that_no_stage_uses_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = raw_folder(
+        tmp_path / "raw",
+        list_eval_partition__txt=partition_text(),
+        list_attr_celeba__csv="image_id,Smiling,\x1b[2JMine\n"
+        + "".join(f"{name},1,-1\n" for name in NAMES),
+    )
+    write(raw, tmp_path / "shards")
+    errors = capsys.readouterr().err
+    assert "1 attributes that CelebA does not have are kept in images.csv" in errors
+    assert r"no later stage uses them: \x1b[2JMine" in errors
+    assert "\x1b[2JMine" not in errors
+
+
+def test_copies_are_counted_said_and_kept_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Of each five images three are train; the sixth shares its pixels with the first, and so on.
+    images = {name: jpeg(NAMES[place % 4]) for place, name in enumerate(NAMES)}
+    raw = raw_folder(tmp_path / "raw", images, list_eval_partition__txt=partition_text())
+    manifest = write(raw, tmp_path / "shards", workers=2)
+    seen: dict[bytes, set[str]] = {}
+    expected: dict[str, dict[str, int]] = {}
+    for split in NUMBERS:
+        (_, pixels), *_ = open_split(tmp_path / "shards", split).blocks()
+        for image in pixels:
+            for of in seen.get(image.tobytes(), set()):
+                own = expected.setdefault(split, {})
+                own[of] = own.get(of, 0) + 1
+            seen.setdefault(image.tobytes(), set()).add(split)
+    assert manifest["copies"] == expected
+    assert expected["test"]["train"] == 8
+    errors = capsys.readouterr().err
+    assert "8 of test those of train" in errors
+    assert "20 of train those of others of train" in errors
+    assert "prepare.split_by=content" in errors
+
+    together = write(
+        raw, tmp_path / "together", split="drawn", split_by="content", validation=12, test=8
+    )
+    assert all(set(copies) == {split} for split, copies in together["copies"].items())
+    once = raw_folder(tmp_path / "once", list_eval_partition__txt=partition_text())
+    assert "copies" not in write(once, tmp_path / "none")
+    assert "very pixels" not in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_one_colour_is_prepared_and_said(tmp_path: Path) -> None:
+    black = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(black, "PNG")
+    images = dict.fromkeys(NAMES, black.getvalue())
+    raw = raw_folder(tmp_path / "raw", images, list_eval_partition__txt=partition_text())
+    copies = write(raw, tmp_path / "shards")["copies"]
+    assert copies["train"] == {"train": 23}
+    assert copies["test"] == {"train": 8, "validation": 8, "test": 7}
+    message = refused(raw, split="drawn", split_by="content")
+    assert "has fewer than 2 images (40 train, 0 validation, 0 test" in message
+
+
+def test_names_cannot_forge_lines(tmp_path: Path, report: Path) -> None:
+    names = ["a\nerror: all is lost.jpg", "b\x1b[2J\u202e.jpg", "c\tis fine.jpg"]
+    images = dict.fromkeys(names, b"no image") | {name: jpeg(name) for name in NAMES}
+    raw = raw_folder(tmp_path / "raw", images)
+    message = refused(raw, split="drawn", validation=5, test=5)
+    for text in (message, report.read_text().replace("\n", "").replace("\t", "")):
+        assert text.isprintable()
+    assert len(report.read_text().splitlines()) == len(names)
+    assert r"a\nerror: all is lost.jpg" in message
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from PIL import Image
 
 from celeba_vae.plots.grids import labelled_grid
 from celeba_vae.runtime.arrays import Pixels
-from celeba_vae.runtime.errors import UserError, reason_of
+from celeba_vae.runtime.errors import UserError, printable, reason_of
 from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.progress import progress_bar
 from celeba_vae.shards.read import (
@@ -92,7 +92,7 @@ def describe(report: Mapping[str, Any]) -> str:
             f"{std[0]:>18.2f}{std[1]:>7.2f}{std[2]:>7.2f}"
         )
     lines += ["", *_attribute_lines(splits)]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def contact_sheet(folder: Path, *, seed: int) -> Pixels:
@@ -217,7 +217,7 @@ def _attribute_lines(splits: Mapping[str, Any]) -> list[str]:
     widths = [max(8, len(name) + 1) for name in splits]
 
     def line(name: str, cells: Iterable[str]) -> str:
-        cut = f"{name[: _NAME_WIDTH - 1]:<{_NAME_WIDTH}}"
+        cut = f"{printable(name)[: _NAME_WIDTH - 1]:<{_NAME_WIDTH}}"
         return cut + "".join(map(str.rjust, cells, widths))
 
     def shares(name: str) -> Iterator[str]:

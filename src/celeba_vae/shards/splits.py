@@ -1,4 +1,4 @@
-"""Which image goes into which split: by the partition file, or drawn by image or by person.
+"""Which image goes into which split: by the partition file, or drawn by image, person or content.
 
 Pure: names in, names out. No file is read or written.
 """
@@ -23,6 +23,7 @@ def assign_splits(
     *,
     partition: Mapping[str, int] | None,
     identity: Mapping[str, int] | None,
+    content: Mapping[str, str],
     params: PrepareParams,
 ) -> dict[str, list[str]]:
     """Return the names in each split, in the given order.
@@ -31,6 +32,7 @@ def assign_splits(
         names: of the images.
         partition: the index into layout.SPLITS of each name; None if there is no such file.
         identity: the number of each name's person; None if there is no such file.
+        content: the same text for images whose files have the same bytes.
         params: split, split_by, validation, test and seed.
 
     Raises:
@@ -40,7 +42,7 @@ def assign_splits(
         split_of = {name: SPLITS[partition[name]] for name in names}
         origin = "by the partition file; prepare.split=drawn draws them"
     else:
-        split_of = _drawn(_groups(names, identity, params), len(names), params)
+        split_of = _drawn(_groups(names, identity, content, params), len(names), params)
         origin = (
             "as drawn from prepare.seed; give their numbers, such as prepare.split=drawn, "
             "prepare.validation=5 and prepare.test=5, or bring more images, or a partition file"
@@ -60,12 +62,12 @@ def assign_splits(
 def drawn_split(
     key: str, seed: int, *, validation: float = _VALIDATION, test: float = _TEST
 ) -> str:
-    """Return the split into which an image is drawn, or a person with all images.
+    """Return the split into which an image is drawn, or a person or a content with all images.
 
     It is drawn from a hash of seed and key alone, so adding or removing others moves none.
 
     Args:
-        key: the image's name, or the person's number.
+        key: the image's name, the person's number, or what stands for the content.
         seed: another one, another split.
         validation: probability of validation; by default its share of CelebA's 202,599 images.
         test: probability of test; the rest is train.
@@ -81,20 +83,26 @@ def _draw(key: str, seed: int) -> int:
 
 
 def _groups(
-    names: Iterable[str], identity: Mapping[str, int] | None, params: PrepareParams
+    names: Iterable[str],
+    identity: Mapping[str, int] | None,
+    content: Mapping[str, str],
+    params: PrepareParams,
 ) -> dict[str, list[str]]:
     """Return the names that are drawn together, by what they are drawn by."""
     if params.split_by == "image":
         return {name: [name] for name in names}
-    if identity is None:
-        raise UserError(
-            f"prepare.split_by is identity, but the source brought no {IDENTITY_FILE}: bring one, "
-            "or set prepare.split_by=image"
-        )
-    people: defaultdict[str, list[str]] = defaultdict(list)
+    key: Mapping[str, int | str] = content
+    if params.split_by == "identity":
+        if identity is None:
+            raise UserError(
+                f"prepare.split_by is identity, but the source brought no {IDENTITY_FILE}: bring "
+                "one, or set prepare.split_by=image"
+            )
+        key = identity
+    groups: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
-        people[str(identity[name])].append(name)
-    return people
+        groups[str(key[name])].append(name)
+    return groups
 
 
 def _drawn(groups: Mapping[str, list[str]], images: int, params: PrepareParams) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Shards: images out of the archive, cut and resized, as arrays of pixels with an index."""
 
+import hashlib
 import json
 import re
 import sys
@@ -19,11 +20,11 @@ from PIL import features
 from tqdm import tqdm
 
 from celeba_vae.faces.annotations import Annotations, read_annotations
-from celeba_vae.faces.layout import ARCHIVE, SOURCE_FILE, SPLITS
+from celeba_vae.faces.layout import ARCHIVE, ATTRIBUTES, SOURCE_FILE, SPLITS
 from celeba_vae.faces.local import BROKEN_MEMBER, MEMBER_BYTES, is_image
 from celeba_vae.params import PrepareParams
 from celeba_vae.pool import ordered_map
-from celeba_vae.runtime.errors import UserError, reason_of
+from celeba_vae.runtime.errors import UserError, printable, reason_of
 from celeba_vae.runtime.files import atomic_path, sha256_of, write_csv, write_json, write_text
 from celeba_vae.runtime.scratch import scratch_folder
 from celeba_vae.shards.read import (
@@ -82,16 +83,35 @@ class _Squares:
     shard: str
     names: tuple[str, ...]
     pixels: tuple[bytes, ...]
+    digests: tuple[bytes, ...]
     bad: tuple[tuple[str, str], ...]
     converted: Counter[str]
 
 
 @dataclass
 class _Notes:
-    """What is noted on the way: (name, reason) of each bad image, and counts of conversions."""
+    """What is noted on the way.
+
+    Attributes:
+        bad: (name, reason) of each bad image.
+        converted: how many images needed a conversion.
+        copies: by (split, of), how many images of a split have the pixels of one of an earlier
+            split, or of an earlier one of the same split.
+        seen: the splits in which the pixels of a digest are.
+    """
 
     bad: list[tuple[str, str]] = field(default_factory=list)
     converted: Counter[str] = field(default_factory=Counter)
+    copies: Counter[tuple[str, str]] = field(default_factory=Counter)
+    seen: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
+
+    def count_copies(self, split: str, digests: Iterable[bytes]) -> None:
+        """Note the pixels of the next images of a split."""
+        for digest in digests:
+            before = self.seen.get(digest, ())
+            self.copies.update((split, of) for of in before)
+            if split not in before:
+                self.seen[digest] = (*before, split)
 
 
 def write_shards(
@@ -118,6 +138,10 @@ def write_shards(
     names that occur more than once, and names that are absolute or hold `..`. With
     `params.on_bad_image` skip they are left out and listed in the manifest: the shard that a bad
     image would be in is shorter (missing, if all of its images are bad), and no other is changed.
+
+    Images whose pixels are those of another are said and counted in the manifest, where there are
+    some: `copies` holds, by split, how many have the pixels of an image of an earlier split, or of
+    an earlier one of the same split.
 
     Args:
         raw: the folder that the stage `download` leaves.
@@ -149,11 +173,13 @@ def write_shards(
             images = len(members) + len(notes.bad)
             annotations = read_annotations(raw, is_free=is_attribute)
             unused = _rows_without_image(members, annotations)
+            _tell_unknown(annotations.attribute_names)
             header = _index_header(annotations)
             splits = assign_splits(
                 list(members),
                 partition=annotations.partition,
                 identity=annotations.identity,
+                content={name: f"{info.CRC} {info.file_size}" for name, info in members.items()},
                 params=params,
             )
             planned = _planned(splits, params)
@@ -171,6 +197,7 @@ def write_shards(
             shards, sums = _write_pixels(folder, planned, results, params.size, notes)
         notes.bad.sort()
         _judge_bad(notes, shards, params, total=images, archive=path, report=report)
+        _tell_copies(notes.copies)
     except BaseException:
         _clear(folder)
         raise
@@ -184,6 +211,7 @@ def write_shards(
         "rows_without_image": unused,
         "converted": {kind: notes.converted[kind] for kind in CONVERSIONS if notes.converted[kind]},
         "skipped": [{"file_name": name, "reason": reason} for name, reason in notes.bad],
+        **({"copies": _copies_by_split(notes.copies)} if notes.copies else {}),
         # What decides the pixels beside the code and the parameters.
         "versions": {
             "pillow": PIL.__version__,
@@ -261,10 +289,7 @@ def _rows_without_image(members: Mapping[str, Any], annotations: Annotations) ->
             )
         unused.update(name for name in rows if name not in members)
     if unused:
-        tqdm.write(
-            f"annotations of {len(unused)} images that are not in the archive: not used",
-            file=sys.stderr,
-        )
+        _tell(f"annotations of {len(unused)} images that are not in the archive: not used")
     return len(unused)
 
 
@@ -321,7 +346,7 @@ def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | BadImag
 
 def _squares(block: _Block) -> _Squares:
     """Decode and resize the images of a block; runs in a worker process."""
-    names, pixels, bad = [], [], []
+    names, pixels, digests, bad = [], [], [], []
     converted: Counter[str] = Counter()
     for name, content in zip(block.names, block.contents, strict=True):
         try:
@@ -334,8 +359,9 @@ def _squares(block: _Block) -> _Squares:
         square = cut_square(image, size=block.size, crop=block.crop, filter=block.filter)
         names.append(name)
         pixels.append(square.tobytes())
+        digests.append(hashlib.blake2b(pixels[-1], digest_size=16).digest())
         converted.update(conversions)
-    return _Squares(block.shard, tuple(names), tuple(pixels), tuple(bad), converted)
+    return _Squares(block.shard, tuple(names), tuple(pixels), tuple(digests), tuple(bad), converted)
 
 
 def _write_pixels(
@@ -357,6 +383,7 @@ def _write_pixels(
                     out.writelines(result.pixels)
                     names.extend(result.names)
                     notes.bad.extend(result.bad)
+                    notes.count_copies(shard.split, result.digests)
                     notes.converted.update(result.converted)
                 # As long as the first one: NumPy leaves room for any number of rows.
                 out.seek(0)
@@ -390,7 +417,8 @@ def _judge_bad(
     found = f"{len(notes.bad)} of {total} images"
     few = _listed(notes.bad)
     if params.on_bad_image == "fail":
-        write_text(report, "".join(f"{name}\t{reason}\n" for name, reason in notes.bad))
+        lines = (f"{printable(name)}\t{printable(reason)}\n" for name, reason in notes.bad)
+        write_text(report, "".join(lines))
         raise UserError(
             f"{archive}: {found} cannot be used, {report} lists all, prepare.on_bad_image=skip "
             f"leaves them out: {few}"
@@ -402,7 +430,39 @@ def _judge_bad(
                 f"{archive}: {found} cannot be used, and without them the split {split} has fewer "
                 f"than {SMALLEST_SPLIT}: {few}"
             )
-    tqdm.write(f"{found} cannot be used and are left out: {few}", file=sys.stderr)
+    _tell(f"{found} cannot be used and are left out: {few}")
+
+
+def _tell_copies(copies: Mapping[tuple[str, str], int]) -> None:
+    if not copies:
+        return
+    found = ", ".join(
+        f"{count} of {split} those of {'others of ' if split == of else ''}{of}"
+        for (split, of), count in copies.items()
+    )
+    apart = any(split != of for split, of in copies)
+    advice = "; prepare.split=drawn with prepare.split_by=content keeps equal files in one split"
+    _tell(f"images with the very pixels of other images: {found}{advice if apart else ''}")
+
+
+def _copies_by_split(copies: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    by_split: dict[str, dict[str, int]] = {}
+    for split, of in sorted(copies, key=lambda pair: [SPLITS.index(name) for name in pair]):
+        by_split.setdefault(split, {})[of] = copies[split, of]
+    return by_split
+
+
+def _tell(text: str) -> None:
+    tqdm.write(printable(text), file=sys.stderr)
+
+
+def _tell_unknown(attributes: Iterable[str]) -> None:
+    own = [name for name in attributes if name not in ATTRIBUTES]
+    if own:
+        _tell(
+            f"{len(own)} attributes that CelebA does not have are kept in {INDEX_FILE}, but no "
+            f"later stage uses them: {_first_few(own)}"
+        )
 
 
 def _index_header(annotations: Annotations) -> list[str]:
