@@ -48,7 +48,7 @@ def splits_of(
 
 def refused(names: list[str], partition: Mapping[str, int] | None = None, **changes: object) -> str:
     with pytest.raises(UserError) as error:
-        splits_of(names, partition, **changes)
+        splits_of(names, partition, None, None, **changes)
     assert "\n" not in str(error.value)
     return str(error.value)
 
