@@ -56,6 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.mkfifo(folder / "pipe.jpg")
     for name, colour in (("a.jpg", "red"), ("b.png", "blue")):
         Image.new("RGB", (178, 218), colour).save(folder / name)
+    (folder / "hard.png").hardlink_to(folder / "b.png")
     return folder
 
 
@@ -201,6 +202,13 @@ def test_edit_shows_photo_reconstruction_and_edited_face(command: Command, folde
         (("reconstruct", "pipe.jpg"), "error: pipe.jpg: no such file"),
         (("reconstruct", "data/model/vae.weights.h5"), "vae.weights.h5: cannot be read as an"),
         (("reconstruct", "b.png", "--out", "b.png"), "is one of the photos"),
+        (("reconstruct", "b.png", "--out", "hard.png"), "is one of the photos"),
+        (
+            ("sample", "--out", "data/samples/overview.png"),
+            "overview.png lies in",
+        ),
+        (("inspect", "--out", "data/shards/x.png"), "--out: data/shards/x.png lies in"),
+        (("profile", "--out", "data/report"), "--out: data/report lies in"),
         (("summary",), "error: data/metrics/train.json: cannot be read; `dvc repro` makes it"),
         (("parameters",), "error: params.yaml: no such file"),
     ],

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import stat
@@ -67,6 +68,29 @@ def test_tsv(tmp_path: Path) -> None:
 def test_csv(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", ("name", "loss"), ((n, v) for n, v in [("a,b", 2 / 3), ("", 1)]))
     assert (tmp_path / "a.csv").read_bytes() == b'name,loss\n"a,b",0.666667\n,1\n'
+
+
+def test_any_text_in_a_csv_comes_back(tmp_path: Path) -> None:
+    cells = [
+        "\r",
+        "a\rb",
+        "\n",
+        "\r\n",
+        "a\r\n",
+        '"',
+        ",",
+        "'",
+        " ",
+        "",
+        "\t",
+        "\x1b",
+        "\u2028",
+        "\x85",
+    ]
+    rows = [[first, second] for first in cells for second in cells]
+    write_csv(tmp_path / "a.csv", ("one", "two"), rows)
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file, strict=True)) == [["one", "two"], *rows]
 
 
 def test_sha256_of_a_known_text(tmp_path: Path) -> None:

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from celeba_vae.faces.local import import_dataset
+from celeba_vae.faces.local import import_dataset, is_image
 from celeba_vae.params import PrepareParams
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.scratch import SCRATCH_VARIABLE
+from celeba_vae.shards.inspect import describe, summarize
 from celeba_vae.shards.read import file_names, open_split, read_manifest
 from celeba_vae.shards.splits import assign_splits, drawn_split
 from celeba_vae.shards.transform import to_square
@@ -360,7 +361,7 @@ def test_one_colour_is_prepared_and_said(tmp_path: Path) -> None:
     assert copies["train"] == {"train": 23}
     assert copies["test"] == {"train": 8, "validation": 8, "test": 7}
     message = refused(raw, split="drawn", split_by="content")
-    assert "has fewer than 2 images (40 train, 0 validation, 0 test" in message
+    assert "prepare.split_by is content, but the images have 1 of them for 3 splits" in message
 
 
 def test_names_cannot_forge_lines(tmp_path: Path, report: Path) -> None:
@@ -372,6 +373,38 @@ def test_names_cannot_forge_lines(tmp_path: Path, report: Path) -> None:
         assert text.isprintable()
     assert len(report.read_text().splitlines()) == len(names)
     assert r"a\nerror: all is lost.jpg" in message
+
+
+def test_any_names_go_through_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    letters = random.Random(7)
+    nasty = "ab /,;\"'\\$%#<&é=-\n\r\t\x00\x1b\x07\x7f\x85"
+    nasty += "\u00a0\u200b\u202e\u2028\ufeff\u0301\U0001f600"
+
+    def word() -> str:
+        return "".join(letters.choices(nasty, k=letters.randint(1, 12)))
+
+    source = tmp_path / "source"
+    names = {f"{number}{word()}.jpg".replace("\0", "") for number in range(60)}
+    for name in sorted(names):
+        place = source / name.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(jpeg(name))
+    files = [path for path in source.rglob("*") if path.is_file()]
+    hidden = [path for path in files if not is_image(path.relative_to(source).as_posix())]
+    titles = list(dict.fromkeys(word().strip() or "a" for _ in range(20)))
+    images = sorted(path.relative_to(source).as_posix() for path in files if path not in hidden)
+    with (source / "list_attr_celeba.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(
+            [["image_id", *titles], *([name.strip(), *[1] * len(titles)] for name in images)]
+        )
+    import_dataset(source, tmp_path / "raw")
+    write(tmp_path / "raw", tmp_path / "shards", split="drawn", validation=9, test=9)
+    assert sorted(row["file_name"] for row in index_of(tmp_path / "shards")) == images
+    print(describe(summarize(tmp_path / "shards")))
+    out, err = capsys.readouterr()
+    said = [line.rpartition("\r")[2] for line in (out + err).split("\n")]
+    assert all(line.isprintable() for line in said)
+    assert len(out.splitlines()) == 9 + -(-len(titles) // 2)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,13 @@ def assign_splits(
         split_of = {name: SPLITS[partition[name]] for name in names}
         origin = "by the partition file; prepare.split=drawn draws them"
     else:
-        split_of = _drawn(_groups(names, identity, content, params), len(names), params)
+        groups = _groups(names, identity, content, params)
+        if params.split_by != "image" and len(groups) < len(SPLITS):
+            raise UserError(
+                f"prepare.split_by is {params.split_by}, but the images have {len(groups)} of them "
+                f"for {len(SPLITS)} splits: bring more, or set prepare.split_by=image"
+            )
+        split_of = _drawn(groups, len(names), params)
         origin = (
             "as drawn from prepare.seed; give their numbers, such as prepare.split=drawn, "
             "prepare.validation=5 and prepare.test=5, or bring more images, or a partition file"
