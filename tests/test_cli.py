@@ -219,6 +219,22 @@ def test_mistakes_get_one_line(command: Command, words: tuple[str, ...], expecte
     assert text.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["evaluate.fid=/nowhere.pb"], "evaluate.fid = /nowhere.pb: there is no such file or"),
+        (["download.source=local", "download.path=/nowhere"], "download.path = /nowhere: there is"),
+        (["model.filters=[16384, 16384, 16384, 16384]", "model.kernel=15"], "GB of memory ("),
+    ],
+)
+def test_parameters_refuses_what_would_fail_here_later(
+    command: Command, overrides: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    words = [word for override in overrides for word in ("-S", override)]
+    assert expected in command("parameters", *words, status=1)
+
+
 FLOATS = [
     (command.name, option)
     for command in cli.commands.values()

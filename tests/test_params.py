@@ -73,7 +73,7 @@ def test_every_key_has_a_comment() -> None:
         ("train.batch_size=4000", "train.batch_size = 4000 is larger than the training set"),
         ("download.source=local", "download.path is empty"),
         ("download.path=/x", "download.path is given, but download.source is synthetic"),
-        ("evaluate.fid=graph.pb", "evaluate.fid = 'graph.pb' is relative"),
+        ("evaluate.fid=graph.pb", "evaluate.fid: 'graph.pb' is relative"),
         ("evaluate.level=best", "evaluate.level = 'best': input should be 'quick' or 'full'"),
         (
             "evaluate.full.importance_samples=48",
@@ -90,7 +90,7 @@ def test_wrong_values_are_named(override: str, expected: str) -> None:
 
 def test_relative_path_is_refused_with_the_reason() -> None:
     text = message(ROOT / "params.yaml", "download.source=local", "download.path=faces")
-    assert "download.path = 'faces' is relative" in text
+    assert "download.path: 'faces' is relative" in text
     assert "experiments in other folders" in text
 
 

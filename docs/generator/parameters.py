@@ -16,8 +16,8 @@ from docs.generator.stages import Stage, read_stages
 
 # What is checked by a function of params.py has no type that could be read.
 CHECKED_BY_FUNCTION = {
-    "prepare.validation": "a fraction between 0 and 1, or a number of images from 1",
-    "prepare.test": "a fraction between 0 and 1, or a number of images from 1",
+    "prepare.validation": "a fraction between 0 and 1, or a number of images from 2",
+    "prepare.test": "a fraction between 0 and 1, or a number of images from 2",
     "train.sigma": "a number from 0.001 to 1,000, `learned` or `optimal`",
 }
 

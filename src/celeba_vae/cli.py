@@ -98,6 +98,10 @@ def parameters(overrides: tuple[str, ...], as_json: bool) -> None:
 
     params = load_params(overrides=overrides)
     check_memory(params.model, size=params.prepare.size, train=params.train)
+    own = params.download.path if params.download.source == "local" else None
+    for key, place in (("download.path", own), ("evaluate.fid", params.evaluate.fid)):
+        if place is not None and not Path(place).exists():
+            raise UserError(f"{key} = {place}: there is no such file or folder")
 
     configure_tensorflow(params.threads)
     from celeba_vae.model.vae import VAE, describe_layers

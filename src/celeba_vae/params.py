@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -27,6 +28,9 @@ from celeba_vae.runtime.places import check_outside
 from celeba_vae.runtime.strict_yaml import parse_yaml, read_yaml
 
 PARAMS_FILE = Path("params.yaml")
+
+# Of a grid of faces: 0.8 GB in memory, of which a stage holds some at a time.
+_GRID_PIXELS = 2**28
 
 _SCHEDULER = re.compile(r"tcp://([\w.-]+|\[[0-9a-fA-F:.]+\]):(?P<port>[0-9]{1,5})")
 
@@ -47,11 +51,11 @@ Threads = Annotated[int, Field(ge=1, le=1024)]
 def _part(value: Any) -> int | float:
     if isinstance(value, float) and 0 < value < 1:
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 2:
         return value
     raise ValueError(
         f"{_shown(value)} is neither a fraction of the images, above 0 and below 1, nor a number "
-        "of them, from 1"
+        "of them, from 2"
     )
 
 
@@ -71,6 +75,21 @@ def _sigma(value: Any) -> float | str:
 
 # A standard deviation of pixels in [0, 1], or how it is found.
 Sigma = Annotated[float | Literal["learned", "optimal"], PlainValidator(_sigma)]
+
+
+def _place(value: str) -> str:
+    if not PurePosixPath(value).is_absolute():
+        raise ValueError(
+            f"{_shown(value)} is relative: give an absolute path, because DVC runs experiments in "
+            "other folders, where it would mean another place"
+        )
+    if "\0" in value:
+        raise ValueError(f"{_shown(value)} holds the character 0, which no path does")
+    return value
+
+
+# An absolute path of a file or folder, there or not.
+Place = Annotated[str, AfterValidator(_place)]
 Sampler = Literal["normal", "gaussian", "gmm", "ellipse"]
 Filter = Literal["area", "lanczos", "bicubic", "hamming", "bilinear", "box"]
 Activation = Literal["leaky_relu", "relu", "selu", "gelu"]
@@ -85,7 +104,7 @@ class DownloadParams(_Group):
     """Where the faces come from."""
 
     source: Literal["synthetic", "celeba", "local"]
-    path: str | None
+    path: Place | None
     url: str | None
     images: Annotated[int, Field(ge=1, le=999_999)]
     seed: Seed
@@ -97,17 +116,11 @@ class DownloadParams(_Group):
                 "download.path is empty, but download.source is local: "
                 "give the absolute path of an archive or a folder of images"
             )
-        if self.path is not None:
-            if self.source == "synthetic":
-                raise ValueError(
-                    "download.path is given, but download.source is synthetic: "
-                    "set download.source=local or celeba, or leave download.path empty"
-                )
-            if not PurePosixPath(self.path).is_absolute():
-                raise ValueError(
-                    f"download.path = {self.path!r} is relative: give an absolute path, because "
-                    "DVC runs experiments in other folders, where it would mean another place"
-                )
+        if self.path is not None and self.source == "synthetic":
+            raise ValueError(
+                "download.path is given, but download.source is synthetic: "
+                "set download.source=local or celeba, or leave download.path empty"
+            )
         if self.url is not None:
             if "@" in self.url:  # and the message must not show it either
                 raise ValueError(
@@ -179,10 +192,10 @@ class ModelParams(_Group):
     inter_activation: AnyActivation
     activation: Activation
     batch_norm: bool
-    batch_norm_momentum: Annotated[Number, Field(ge=0, lt=1)]
+    batch_norm_momentum: Annotated[Number, Field(ge=0, le=0.999999)]
     blocks: Literal["plain", "residual"]
     variational: bool
-    log_var_bound: Annotated[Number, Field(gt=0, le=1e3)] | None
+    log_var_bound: Annotated[Number, Field(ge=1e-3, le=1e3)] | None
 
     @model_validator(mode="after")
     def _a_stride_for_each_level(self) -> "ModelParams":
@@ -208,8 +221,8 @@ class TrainParams(_Group):
     kl_schedule: Literal["constant", "linear", "cyclical"]
     kl_schedule_epochs: Count | None
     free_bits: Annotated[Number, Field(ge=0, le=1e3)]
-    clip_norm: Annotated[Number, Field(gt=0)] | None
-    ema: Annotated[Number, Field(gt=0, lt=1)] | None
+    clip_norm: Annotated[Number, Field(ge=1e-9, le=1e9)] | None
+    ema: Annotated[Number, Field(gt=0, le=0.999999)] | None
     select: Literal["last", "best"]
     early_stopping: Count | None
     backend: Literal["tensorflow", "jax"]
@@ -271,7 +284,7 @@ class ZpointsParams(_Group):
     """Statistics of the z-points, which are latent codes."""
 
     seed: Seed
-    active_variance: Annotated[Number, Field(gt=0)]
+    active_variance: Annotated[Number, Field(gt=0, le=1e6)]
     tests: Literal["quick", "full"]
 
 
@@ -333,18 +346,9 @@ class EvaluateParams(_Group):
     level: Literal["quick", "full"]
     seed: Seed
     neighbours: Annotated[int, Field(ge=1, le=100)]
-    fid: str | None
+    fid: Place | None
     quick: EvaluationSizes
     full: EvaluationSizes
-
-    @model_validator(mode="after")
-    def _fid_is_absolute(self) -> "EvaluateParams":
-        if self.fid is not None and not PurePosixPath(self.fid).is_absolute():
-            raise ValueError(
-                f"evaluate.fid = {self.fid!r} is relative: give an absolute path, because DVC runs "
-                "experiments in other folders, where it would mean another place"
-            )
-        return self
 
 
 class RunParams(_Group):
@@ -353,7 +357,7 @@ class RunParams(_Group):
     workers: Annotated[int, Field(ge=1, le=1024)] | None
     scheduler: str | None
     checkpoint_steps: Count
-    states_gb: Annotated[Number, Field(ge=0)]
+    states_gb: Annotated[Number, Field(ge=0, le=1e6)]
     tensorboard: bool
 
     @model_validator(mode="after")
@@ -391,20 +395,50 @@ class Params(_Group):
                 f"prepare.size = {self.prepare.size} is not divisible by {shrink}, the product of "
                 f"model.strides: the Decoder could not restore the size of the image"
             )
-        if self.download.source == "synthetic" and self.prepare.split == "given":
-            train, *others = split_counts(self.download.images)
-            if min(train, *others) < 2:
+        if self.download.source == "synthetic":
+            _check_splits(self.download.images, self.prepare, self.train.batch_size)
+        generate, attributes = self.generate, self.attributes
+        for name, faces in (
+            ("generate.rows x generate.columns", generate.rows * generate.columns),
+            ("generate.walks x generate.walk_steps", generate.walks * generate.walk_steps),
+            ("attributes.rows x attributes.columns", attributes.rows * attributes.columns),
+        ):
+            pixels = faces * self.prepare.size**2
+            if pixels > _GRID_PIXELS:
                 raise ValueError(
-                    f"download.images = {self.download.images} leaves a split with fewer than 2 "
-                    "images: draw at least 16"
+                    f"{name} = {faces:,} faces of prepare.size = {self.prepare.size} make a "
+                    f"picture of {pixels:,} pixels: allowed are {_GRID_PIXELS:,}"
                 )
-            try:
-                check_batch_size(self.train.batch_size, train)
-            except ValueError as error:
-                raise ValueError(
-                    f"{error}, or more with a larger download.images, now {self.download.images}"
-                ) from None
         return self
+
+
+def _check_splits(images: int, prepare: PrepareParams, batch_size: int) -> None:
+    """Raise ValueError if the splits of so many drawn faces are too small, as far as it is known.
+
+    How many a split by chance or by person gets, `prepare` finds out.
+    """
+    if prepare.split == "given":
+        train, *others = split_counts(images)
+        if min(train, *others) < 2:
+            raise ValueError(
+                f"download.images = {images} leaves a split with fewer than 2 images: draw at "
+                "least 16"
+            )
+    elif isinstance(prepare.validation, int) and isinstance(prepare.test, int):
+        train = images - prepare.validation - prepare.test
+        if train < 2:
+            raise ValueError(
+                f"prepare.validation + prepare.test = {images - train} of download.images = "
+                f"{images} leave fewer than 2 images for train"
+            )
+        if prepare.split_by == "identity":
+            return
+    else:
+        return
+    try:
+        check_batch_size(batch_size, train)
+    except ValueError as error:
+        raise ValueError(f"{error}, or more with a larger download.images, now {images}") from None
 
 
 def check_batch_size(batch_size: int, training_images: int) -> None:

@@ -72,7 +72,7 @@ def test_what_a_function_checks_is_as_it_says() -> None:
     from celeba_vae.params import load_params
 
     for key, values in {
-        "prepare.validation": ["0.25", "1", "5000"],
+        "prepare.validation": ["0.25", "2", "1000"],
         "train.sigma": ["0.001", "1000", "learned", "optimal"],
     }.items():
         assert key in CHECKED_BY_FUNCTION

@@ -176,10 +176,10 @@ def _given(count: int) -> dict[str, Any]:
 
 def _number(name: str, *, lowest: int) -> int:
     text = os.environ.get(name, "")
-    if not text.isdecimal() or int(text) < lowest:
+    if not text.isdecimal() or len(text) > 9 or int(text) < lowest:
         raise UserError(
-            f"{name} = {text!r} is not a number from {lowest}; to train in several processes give "
-            f"{_ADDRESS}, {_COUNT} and {_INDEX}, for one process none of them"
+            f"{name} = {text[:60]!r} is not a number from {lowest}; to train in several processes "
+            f"give {_ADDRESS}, {_COUNT} and {_INDEX}, for one process none of them"
         )
     return int(text)
 
@@ -187,7 +187,7 @@ def _number(name: str, *, lowest: int) -> int:
 def _address(*, is_main: bool) -> str:
     address = os.environ.get(_ADDRESS, "").partition(",")[0]
     host, colon, port = address.rpartition(":")
-    if not (host and colon and port.isdecimal() and 1 <= int(port) <= 65535):
+    if not (host and colon and port.isdecimal() and len(port) <= 5 and 1 <= int(port) <= 65535):
         raise UserError(
             f"{_ADDRESS} = {address!r} is not an address: give host:port of process 0, such as "
             "192.0.2.1:8476, with a free port"
