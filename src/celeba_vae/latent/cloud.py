@@ -69,9 +69,12 @@ class Cloud:
 
     @property
     def is_flat(self) -> bool:
-        """Whether there is a direction in which the cloud has no extent."""
+        """Whether there is a direction in which the cloud has no extent, but for rounding."""
         largest, smallest = self.eigenvalues[0], self.eigenvalues[-1]
-        return bool(smallest <= largest * self.dimensions * np.finfo(np.float64).eps)
+        of_sums = largest * self.dimensions * np.finfo(np.float64).eps
+        # z-points are float32, also where they are computed with in 64 bits.
+        of_points = (np.finfo(np.float32).eps * float(np.abs(self.points).max())) ** 2
+        return bool(smallest <= max(of_sums, of_points))
 
     @cached_property
     def radii(self) -> Floats:

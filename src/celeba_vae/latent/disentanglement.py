@@ -157,7 +157,8 @@ def lasso_importances(
 
     Returns:
         importances: (f, z_dim), not negative; 0 for factors that are not predicted on test.
-        informativeness: (f,), R^2 on test: 1 perfect, 0 as good as the mean, below 0 worse.
+        informativeness: (f,), R^2 on test: 1 perfect, 0 as good as the mean, below 0 worse; 0
+            where all of test's words are others than train's.
     """
     mean, std = train.mean(axis=0), train.std(axis=0)
     # A constant dimension tells nothing, whatever it is divided by.
@@ -166,7 +167,8 @@ def lasso_importances(
     targets = np.concatenate([values for values, _ in columns], axis=1)
     means, deviations = targets.mean(axis=0), targets.std(axis=0)
     varying = np.where(deviations > 0, deviations, 1.0)
-    penalty = np.sqrt(2 * np.log(train.shape[1] * targets.shape[1]) / len(train))
+    # With a single dimension and column, as with two: without a penalty it would be no lasso.
+    penalty = np.sqrt(2 * np.log(max(train.shape[1] * targets.shape[1], 2)) / len(train))
     lasso = Lasso(alpha=penalty, fit_intercept=False, precompute=True, max_iter=10_000)
     fitted = lasso.fit(inputs, (targets - means) / varying)
     weights = np.atleast_2d(fitted.coef_) * deviations[:, None]
@@ -177,7 +179,9 @@ def lasso_importances(
     for row, ((_, truth), end) in enumerate(zip(columns, ends, strict=True)):
         own = slice(end - truth.shape[1], end)
         errors = truth - means[own] - held_out @ weights[own].T
-        informativeness[row] = 1 - (errors**2).sum() / ((truth - truth.mean(axis=0)) ** 2).sum()
+        spread = ((truth - truth.mean(axis=0)) ** 2).sum()
+        # Words of test that train does not know are none of its columns: nothing to predict.
+        informativeness[row] = 1 - (errors**2).sum() / spread if spread > 0 else 0.0
         if informativeness[row] > 0:
             total = (deviations[own] ** 2).sum()
             importances[row] = np.sqrt((weights[own] ** 2).sum(axis=0) / total)

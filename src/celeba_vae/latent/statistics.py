@@ -140,7 +140,8 @@ def radius_summary(cloud: Cloud) -> dict[str, float]:
     quantiles = chi.ppf((np.arange(len(lengths)) + 0.5) / len(lengths))
     return {
         "mean": float(lengths.mean()),
-        "std": float(lengths.std()),
+        # All the same is 0 and not the rounding error of their mean.
+        "std": float(lengths.std()) if lengths[0] < lengths[-1] else 0.0,
         **dict(zip(_PERCENTILE_NAMES, np.percentile(lengths, _PERCENTILES).tolist(), strict=True)),
         "chi_mean": float(chi.mean()),
         "chi_std": float(chi.std()),

@@ -61,7 +61,9 @@ def summary(quality: Mapping[str, Floats], *, values: int) -> dict[str, float | 
     """
     means: dict[str, float | int] = {"images": len(quality["mse"])}
     for name, column in quality.items():
-        means[f"{name}_mean"], means[f"{name}_std"] = float(column.mean()), float(column.std())
+        means[f"{name}_mean"] = float(column.mean())
+        # All the same is 0 and not the rounding error of their mean.
+        means[f"{name}_std"] = float(column.std()) if np.ptp(column) > 0 else 0.0
         if name == "mse":
             means["psnr_db_of_mean_mse"] = float(psnr_db(column.mean(), values=values))
     return means

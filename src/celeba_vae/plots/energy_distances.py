@@ -133,6 +133,9 @@ def _shown(distance: float) -> str:
 
 
 def _logarithmic(axes: Axes) -> None:
+    # Where nothing is above chance there is no logarithm to show.
+    if not any(np.greater(line.get_ydata(), 0).any() for line in axes.get_lines()):
+        return
     axes.set_yscale("log", nonpositive="mask")
     for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         formatter(PlainLogFormatter(labelOnlyBase=False))

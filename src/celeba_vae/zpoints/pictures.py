@@ -73,7 +73,8 @@ def plot_zpoints(
     Returns:
         radius, dimensions, normality, components, eigenvalues, mahalanobis, rate, planes,
         principal, attributes, and with `zpoints.tests: full` tsne. Those that need log_var, more
-        images than dimensions, two dimensions or attributes are left out where there are none.
+        images than dimensions, two dimensions, attributes or z-points that differ are left out
+        where there are none.
     """
     train, table = splits["train"], described["train"].dimensions
     images, z_dim = len(train.z), train.z.dimensions
@@ -163,7 +164,8 @@ def _plot_attributes(
             ),
         )
     }
-    if params.tests == "full" and len(rows) > 100:
+    # t-SNE divides by the deviation of its first axis; without any, scikit-learn's crashes Python.
+    if params.tests == "full" and len(rows) > 100 and (points != points[0]).any():
         # Started at the principal axes, it needs no luck; its scale means nothing.
         tsne = TSNE(perplexity=30, init="pca", random_state=params.seed, n_jobs=1)
         plots["tsne"] = plot_attributes(
