@@ -96,3 +96,21 @@ def test_flat_clouds_are_told() -> None:
     assert Cloud(cross * [1.0, 0.0]).is_flat
     assert not Cloud(cross * [1.0, 1e-3]).is_flat
     assert Cloud(np.random.default_rng(10).normal(size=(5, 8))).is_flat
+
+
+@given(
+    different=st.integers(1, 6),
+    shift=st.floats(-100, 100),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=50, deadline=None)
+def test_copies_of_too_few_points_are_flat_whatever_rounding_makes_of_them(
+    different: int, shift: float, seed: int
+) -> None:
+    # As many points as dimensions lie in a plane, and float32 leaves none of them quite there.
+    generator = np.random.default_rng(seed)
+    points = generator.normal(shift, 1, (different, 6)).astype(np.float32).repeat(30, axis=0)
+    assert Cloud(points).is_flat
+    assert covariance_summary(Cloud(points))["condition_number"] is None
+    round_cloud = Cloud(generator.normal(shift, 1, (180, 6)).astype(np.float32))
+    assert not round_cloud.is_flat

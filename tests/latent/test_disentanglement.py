@@ -109,6 +109,25 @@ def test_without_factors_there_are_no_scores() -> None:
     assert score_factors(mu, {"a": constant}, mu, {"a": constant}) is None
 
 
+def test_words_that_only_test_has_are_not_predicted() -> None:
+    mu = np.random.default_rng(0).normal(size=(8, 1))
+    train = {"hat": np.array(["cap", "none"] * 4)}
+    test = {"hat": np.array(["bonnet", "veil"] * 4)}
+    scores = score_factors(mu, train, mu, test)
+    assert scores is not None
+    assert scores.informativeness.tolist() == [0]
+    assert all(np.isfinite(value) for value in scores.summary().values())
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_dimension_and_one_number_have_scores() -> None:
+    mu = np.random.default_rng(0).normal(size=(8, 1))
+    known = {"yaw": np.array([f"{value:.4f}" for value in mu[:, 0]])}
+    scores = score_factors(mu, known, mu, known)
+    assert scores is not None
+    assert 0 < scores.informativeness[0] < 1
+
+
 def test_scores_of_given_importances() -> None:
     importances = np.array([[1.0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0]])
     half = 1 - np.log(2) / np.log(3)

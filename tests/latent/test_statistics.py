@@ -190,6 +190,12 @@ def test_a_flat_cloud_has_no_condition_number_and_one_point_no_rank() -> None:
     assert point["largest_correlation"] == 0
 
 
+def test_points_at_one_distance_have_no_deviation_of_it() -> None:
+    # Their mean is not exactly any of them.
+    summary = radius_summary(Cloud(np.full((49, 3), 0.1, np.float32)))
+    assert summary["std"] == 0
+
+
 def test_strongest_pairs_share_no_dimension_while_there_are_others() -> None:
     correlation = np.eye(5)
     for (i, j), value in {(0, 1): 0.9, (0, 2): -0.8, (1, 2): 0.7, (3, 4): -0.2}.items():

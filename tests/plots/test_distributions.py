@@ -95,8 +95,8 @@ def _attributes(seed: int) -> bytes:
     return planes.plot_attributes(z, has, title="mu", axis_labels=("one", "two"))
 
 
-def _samplers(seed: int) -> bytes:
-    curve = (np.random.default_rng(seed).uniform(0.01, 1, 3)).tolist()
+def _samplers(seed: int, *, above: float = 0) -> bytes:
+    curve = (above + np.random.default_rng(seed).uniform(0.01, 1, 3)).tolist()
     found = {"temperature": 1.0, "energy_distance": min(curve), "curve": curve}
     choice = {
         "temperatures": [0.9, 1.0, 1.1],
@@ -180,6 +180,14 @@ def test_a_flat_spectrum_and_flat_clouds_can_be_plotted() -> None:
     ):
         with Image.open(io.BytesIO(picture)) as image:
             assert len(np.unique(np.asarray(image.convert("L")))) > 20
+
+
+@pytest.mark.filterwarnings("error")
+def test_distances_of_which_none_is_above_chance_can_be_plotted() -> None:
+    scan = {"b": [1.0, 2.0], "energy_distances": [-0.2, -0.1], "best_b": 1.0, "radius_b": 1.5}
+    scan["best_energy_distance"] = -0.2
+    assert energy_distances.plot_cube(scan, {"N(0, I)": -0.1, "fitted Gaussian": 0.2})
+    assert _samplers(1, above=-1) != _samplers(2, above=-1)
 
 
 def test_contours_hold_their_share_of_the_points() -> None:

@@ -73,7 +73,8 @@ class Cloud:
         largest, smallest = self.eigenvalues[0], self.eigenvalues[-1]
         of_sums = largest * self.dimensions * np.finfo(np.float64).eps
         # z-points are float32, also where they are computed with in 64 bits.
-        of_points = (np.finfo(np.float32).eps * float(np.abs(self.points).max())) ** 2
+        largest_value = float(max(self.points.max(), -self.points.min()))
+        of_points = (float(np.finfo(np.float32).eps) * largest_value) ** 2
         return bool(smallest <= max(of_sums, of_points))
 
     @cached_property

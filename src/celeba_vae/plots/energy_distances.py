@@ -46,7 +46,7 @@ def plot_samplers(choice: Mapping[str, Any]) -> bytes:
             xlabel="temperature",
             ylabel="energy distance (unit of z)",
         )
-        _logarithmic(left)
+        _logarithmic(left, [found["curve"] for found in choice["validation"].values()])
         bottom, _ = left.get_ylim()
         left.set_ylim(bottom, None)
         for name, found in choice["validation"].items():
@@ -116,7 +116,7 @@ def plot_cube(scan: Mapping[str, Any], references: Mapping[str, float]) -> bytes
             xlabel="b, half the side of the cube (unit of z)",
             ylabel="energy distance (unit of z)",
         )
-        _logarithmic(axes)
+        _logarithmic(axes, scan["energy_distances"])
         axes.legend()
         return as_png(figure)
 
@@ -132,9 +132,9 @@ def _shown(distance: float) -> str:
     return f"{distance:.3g}" if distance > 0 else "0 (not above chance)"
 
 
-def _logarithmic(axes: Axes) -> None:
-    # Where nothing is above chance there is no logarithm to show.
-    if not any(np.greater(line.get_ydata(), 0).any() for line in axes.get_lines()):
+def _logarithmic(axes: Axes, distances: Any) -> None:
+    # Where none is above chance there is no logarithm to show.
+    if np.max(distances) <= 0:
         return
     axes.set_yscale("log", nonpositive="mask")
     for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
