@@ -180,7 +180,7 @@ def test_other_sources_are_not_compared(tmp_path: Path) -> None:
 def test_a_broken_note_is_refused(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "source.json").write_text(text)
-    with pytest.raises(UserError, match=r"source\.json: cannot be read"):
+    with pytest.raises(UserError, match=r"source\.json: .*; run `dvc repro --force down"):
         warn_if_changed(tmp_path)
 
 
@@ -268,6 +268,14 @@ def test_a_pipe_among_the_images_is_passed_over(tmp_path: Path) -> None:
 def test_a_path_that_no_system_accepts_gets_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read: File name too long"):
         import_dataset(tmp_path / ("x" * 300), tmp_path / "raw")
+
+
+@pytest.mark.parametrize("give", ["folder", "archive"])
+def test_a_pipe_among_the_files_is_not_waited_for(tmp_path: Path, give: str) -> None:
+    archive = zipped(tmp_path / "s/a.zip", "a.jpg")
+    os.mkfifo(tmp_path / "s/list_attr_celeba.csv")
+    import_dataset(archive if give == "archive" else tmp_path / "s", tmp_path / "raw")
+    assert not (tmp_path / "raw/list_attr_celeba.csv").exists()
 
 
 LIST = b"image_id,partition\na.jpg,0\n"

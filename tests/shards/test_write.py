@@ -598,6 +598,8 @@ def test_a_name_given_twice_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_a_download_is_refused(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     assert "source.json: no such file; run the stage download" in refused(tmp_path / "raw")
+    (tmp_path / "raw/source.json").write_text("[]")
+    assert "source.json: is damaged, or not a JSON object" in refused(tmp_path / "raw")
     (tmp_path / "raw/source.json").write_text("{}")
     assert "img_align_celeba.zip: no such file" in refused(tmp_path / "raw")
     raw_folder(tmp_path / "raw", {"a.txt": b"no image"})

@@ -1,7 +1,6 @@
 """Import of a local archive or folder of images, CelebA or any other, into data/imported."""
 
 import hashlib
-import json
 import lzma
 import os
 import zipfile
@@ -17,6 +16,7 @@ from celeba_vae.faces.annotations import ANNOTATION_FILES
 from celeba_vae.faces.layout import ARCHIVE, ARCHIVE_FOLDER, SOURCE_FILE
 from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.files import atomic_path, write_bytes, write_json
+from celeba_vae.runtime.reading import read_object
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
@@ -39,6 +39,8 @@ _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfil
 _UNREADABLE = {9: "Deflate64", 93: "Zstandard", 95: "XZ", 96: "JPEG", 97: "WavPack", 98: "PPMd"}
 
 _CHUNK = 1 << 20
+
+_FIX = "run `dvc repro --force download`"
 
 
 def import_dataset(source: Path, folder: Path) -> None:
@@ -85,15 +87,14 @@ def warn_if_changed(folder: Path) -> str | None:
     None if it is unchanged, or if `folder` was not imported from a local source. Reads all of
     the source.
     """
+    note = read_object(folder / SOURCE_FILE, fix=_FIX)
+    if note.get("source") != "local":
+        return None
+    path, digest = note.get("path"), note.get("digest")
+    if not isinstance(path, str):
+        raise UserError(f"{folder / SOURCE_FILE}: has no path; {_FIX}")
     try:
-        note = json.loads((folder / SOURCE_FILE).read_text(encoding="utf-8"))
-        if note["source"] != "local":
-            return None
-        path, digest = Path(note["path"]), note["digest"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / SOURCE_FILE}: cannot be read: {reason_of(error)}") from None
-    try:
-        if digest_of(path) == digest:
+        if digest_of(Path(path)) == digest:
             return None
         change = f"{path} has changed since it was imported"
     except UserError as error:
@@ -136,7 +137,8 @@ def _found(source: Path) -> _Inputs:
     if source.is_file():
         if source.suffix.lower() != ".zip":
             raise UserError(f"download.path: {source} is neither a folder nor a .zip archive")
-        files = [path for path in source.parent.iterdir() if path.suffix in (".txt", ".csv")]
+        beside = (path for path in source.parent.iterdir() if path.suffix in (".txt", ".csv"))
+        files = list(filter(_can_be_read, beside))
         archive: Path | None = source
         images: dict[str, Path] = {}
     elif source.is_dir():
@@ -166,8 +168,12 @@ def _walk(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths = (Path(place, name) for name in names if not name.startswith("."))
-        # Opening a pipe would wait for ever. A link to nothing stays, to be named when it is read.
-        yield from (path for path in paths if path.is_file() or not path.exists())
+        yield from filter(_can_be_read, paths)
+
+
+def _can_be_read(path: Path) -> bool:
+    # Opening a pipe would wait for ever. A link to nothing stays, to be named when it is read.
+    return path.is_file() or not path.exists()
 
 
 def _loose_images(source: Path, files: Iterable[Path]) -> dict[str, Path]:

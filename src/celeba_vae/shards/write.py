@@ -1,7 +1,6 @@
 """Shards: images out of the archive, cut and resized, as arrays of pixels with an index."""
 
 import hashlib
-import json
 import re
 import sys
 import zipfile
@@ -26,6 +25,7 @@ from celeba_vae.params import PrepareParams
 from celeba_vae.pool import ordered_map
 from celeba_vae.runtime.errors import UserError, printable, reason_of
 from celeba_vae.runtime.files import atomic_path, sha256_of, write_csv, write_json, write_text
+from celeba_vae.runtime.reading import read_object
 from celeba_vae.runtime.scratch import scratch_folder
 from celeba_vae.shards.read import (
     FACTOR_PREFIX,
@@ -234,13 +234,7 @@ def _clear(folder: Path) -> None:
 
 
 def _source(raw: Path) -> dict[str, Any]:
-    path = raw / SOURCE_FILE
-    try:
-        source = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage download first") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {reason_of(error)}") from None
+    source = read_object(raw / SOURCE_FILE, fix="run the stage download first")
     # The path is a place on one machine; the same images elsewhere make the same shards.
     return {key: value for key, value in source.items() if key != "path"}
 
