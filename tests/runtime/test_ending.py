@@ -1,9 +1,11 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from celeba_vae.cli import cli
 from tests.support import ROOT, own_environment
 
 START = "import os, sys\nfrom celeba_vae.runtime.ending import ending_in_one_line as end\n"
@@ -61,3 +63,42 @@ with end():
 def test_where_no_stream_is_left_the_status_says_it(tmp_path: Path) -> None:
     for streams in (">/dev/full 2>&1", ">/dev/full 2>&-"):
         assert shell("with end(): print('said')", streams, tmp_path).returncode != 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streams", ["2>&-", ">&-", ">&- 2>&- <&-", ">/dev/full"])
+def test_a_stage_makes_the_same_whatever_its_streams_are(
+    reproduced: Path, tmp_path: Path, streams: str
+) -> None:
+    project = Path(shutil.copytree(reproduced, tmp_path / "project", symlinks=True))
+    outs = project / "data/samples"
+    before = {path.name: path.read_bytes() for path in outs.iterdir()}
+    shutil.rmtree(outs)
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {streams}', "sh", sys.executable, "-m", "stages.generate"],
+        cwd=project,
+        env=own_environment(project),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {path.name: path.read_bytes() for path in outs.iterdir()} == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*cli.commands, ""])
+@pytest.mark.parametrize("streams", [">/dev/full", "| true", ">&-", "2>&-"])
+def test_every_command_prints_its_help_or_one_line(tmp_path: Path, name: str, streams: str) -> None:
+    words = [sys.executable, "-m", "celeba_vae.cli", *filter(None, [name]), "--help"]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {streams}', "sh", *words],
+        cwd=tmp_path,
+        env=own_environment(ROOT) | {"PYTHONUNBUFFERED": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    full = streams == ">/dev/full"
+    assert done.returncode == full
+    assert done.stderr == ("error: standard output: No space left on device\n" if full else "")

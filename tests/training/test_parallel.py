@@ -180,6 +180,7 @@ def test_started_by_slurm_with_two_devices_each(random_images: np.ndarray, tmp_p
         ("tensorflow", {COUNT: "2"}, f"but 2 were started together ({COUNT})"),
         ("tensorflow", {"SLURM_STEP_NUM_TASKS": "3"}, "but 3 were started together (SLURM_STEP"),
         ("jax", {COUNT: "two"}, f"{COUNT} = 'two' is not a number from 1"),
+        ("jax", {COUNT: "9" * 5000}, f"{COUNT} = '{'9' * 60}' is not a number from 1"),
         ("jax", {INDEX: "0"}, f"{COUNT} = '' is not a number from 1"),
         ("jax", {COUNT: "2"}, f"{INDEX} = '' is not a number from 0"),
         ("jax", {COUNT: "2", INDEX: "2"}, f"{INDEX} = 2 must be below {COUNT} = 2"),
