@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from dvc.utils.serialize import parse_yaml as parse_as_dvc_does
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from celeba_vae.params import load_params
@@ -62,7 +62,10 @@ def test_what_is_not_plain_is_refused_with_its_line(text: str, expected: str) ->
         ("true", True),
         ("", None),
         ("~", None),
-        *((text, text) for text in ("010", "0x10", "1:30", "1:30.5", "1_000", "yes", "2020-01-01")),
+        *(
+            (text, text)
+            for text in ("010", ".5e3", "0x10", "1:30", "1:30.5", "1_000", "yes", "2020-01-01")
+        ),
         ("9" * 5000, "9" * 5000),
         ("<<", "<<"),
     ],
@@ -73,6 +76,7 @@ def test_values_are_those_of_both_versions_of_yaml(text: str, value: Any) -> Non
 
 
 @settings(max_examples=300, deadline=None)
+@example(".0E0")
 @given(st.from_regex(r"[-+]?[0-9._]{0,5}([eE:][-+]?[0-9_]{0,3})?|[a-zA-Z~.]{1,5}", fullmatch=True))
 def test_a_value_is_what_dvc_reads_or_stays_text(text: str) -> None:
     line = f"key: {text}\n"
