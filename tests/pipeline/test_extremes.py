@@ -153,10 +153,21 @@ def test_a_split_of_one_image_is_refused_before_the_training(
     repro: Reproduce, tmp_path: Path, split: str
 ) -> None:
     source = album(tmp_path / "album", people(40))
-    sizes = [f"prepare.{name}={1 if name == split else 4}" for name in ("validation", "test")]
+    number = 1 if split == "validation" else 2
+    # One image of that split, four of the other, and the rest is train.
+    numbers = [number, *[3 - number] * 4, *[0] * 35]
+    rows = [f"{row:03d}.png {given}\n" for row, given in enumerate(numbers)]
+    (tmp_path / "album/list_eval_partition.txt").write_text("".join(rows))
     with pytest.raises(UserError, match=f"the split {split} has fewer than 2 images"):
-        repro(*LOCAL, source, "prepare.split=drawn", *sizes)
+        repro(*LOCAL, source)
     assert not (tmp_path / "data/model").exists()
+
+
+def test_a_wrong_path_for_a_later_stage_is_refused_before_the_training(tmp_path: Path) -> None:
+    path = tmp_path / "classify_image_graph_def.pb"
+    params = load_params(ROOT / "params.yaml", (*TINY, f"evaluate.fid={path}"))
+    with pytest.raises(UserError, match=f"evaluate.fid = {path}: is not a file"):
+        train(params)
 
 
 @pytest.mark.slow

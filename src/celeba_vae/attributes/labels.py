@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celeba_vae.faces.layout import ATTRIBUTES, SPLITS
-from celeba_vae.shards.read import FACTOR_PREFIX, index_rows
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.shards.read import FACTOR_PREFIX, INDEX_FILE, index_rows
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ def read_labels(shards: Path) -> dict[str, Labels]:
     factors: dict[str, dict[str, list[str]]] = {split: {} for split in SPLITS}
     for row in index_rows(shards):
         split = row["split"]
+        if split not in images:
+            raise UserError(f"{shards / INDEX_FILE}: {split} is no split; run `dvc repro prepare`")
         images[split] += 1
         for name, cell in row.items():
             if name.startswith(FACTOR_PREFIX):
