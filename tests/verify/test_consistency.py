@@ -204,13 +204,13 @@ def test_every_way_to_import_is_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("check", "file", "old", "new", "expected"),
     [
-        (check_pages, "README.md", " SSIM, MSE 0.", " SSIM, MSE 1.", "README.md, line "),
+        (check_pages, "README.md", " SSIM, MSE 0.", " SSIM, MSE 1.", "README.md, line N"),
         (
             check_params_file,
             "params.yaml",
             "  filters:\n  - 32\n  - 64\n  - 128\n  - 256\n",
             "  filters: [32, 64, 128, 256]\n",
-            "params.yaml, line 62: `dvc exp run -S` turns '  filters: [32, 64, 128, 256]' into "
+            "params.yaml, line N: `dvc exp run -S` turns '  filters: [32, 64, 128, 256]' into "
             "'  filters:'; write it so",
         ),
         (
@@ -234,7 +234,7 @@ def test_what_else_does_not_fit_is_found(
 ) -> None:
     plant(project / file, old, new)
     (finding,) = check(project)
-    assert finding.startswith(expected)
+    assert re.sub(r"line \d+", "line N", finding).startswith(expected)
 
 
 def test_the_command_says_all_and_ends_with_status_1(project: Path) -> None:
