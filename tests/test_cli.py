@@ -209,7 +209,7 @@ def test_edit_shows_photo_reconstruction_and_edited_face(command: Command, folde
         ),
         (("inspect", "--out", "data/shards/x.png"), "--out: data/shards/x.png lies in"),
         (("profile", "--out", "data/report"), "--out: data/report lies in"),
-        (("summary",), "error: data/metrics/train.json: cannot be read; `dvc repro` makes it"),
+        (("summary",), "error: data/metrics/train.json: no such file; `dvc repro` makes it"),
         (("parameters",), "error: params.yaml: no such file"),
     ],
 )
@@ -316,9 +316,12 @@ def test_summary_names_no_kl_loss_where_there_is_none(
 ) -> None:
     metrics = tmp_path / "data/metrics"
     shutil.copytree(ROOT / "data/metrics", metrics)
-    distances = {"images": 9, "test": {}, "validation": {"swd": 12}, "normal": {"swd": 115}}
-    evaluation = {"likelihood": {"bound_bits_per_dimension": 6.96}, "samples": distances}
-    (metrics / "evaluate.json").write_text(json.dumps(evaluation))
+    swd = {"validation": 12, "reconstructions": 87, "normal": 115}
+    distances = {"images": 9, "test": {}, **{name: {"swd": value} for name, value in swd.items()}}
+    distances["not_measured"] = {"recall": "too few images"}
+    evaluation = {"reconstruction": {}, "samples": distances}
+    likelihood = {"likelihood": {"bound_bits_per_dimension": 6.96}}
+    (metrics / "evaluate.json").write_text(json.dumps(evaluation | likelihood))
     monkeypatch.chdir(tmp_path)
     whole = CliRunner().invoke(cli, ["summary"]).output
     assert "KL loss" in whole
@@ -327,10 +330,13 @@ def test_summary_names_no_kl_loss_where_there_is_none(
     del zpoints["validation"]["kl_nats_per_image"]
     (metrics / "zpoints.json").write_text(json.dumps(zpoints))
     assert "6.96 bits" in CliRunner().invoke(cli, ["summary"]).output
-    (metrics / "evaluate.json").write_text(json.dumps({"samples": distances}))
+    (metrics / "evaluate.json").write_text(json.dumps(evaluation))
     result = CliRunner().invoke(cli, ["summary"])
     assert result.exit_code == 0
     assert "PSNR" in result.output
     assert "KL" not in result.output
     assert "115 from normal; of other real faces: 12" in result.output
     assert "none" in result.output
+    (metrics / "evaluate.json").write_text("[]")
+    result = CliRunner().invoke(cli, ["summary"])
+    assert str(result.exception).startswith("data/metrics/evaluate.json: is damaged, or not a JSON")

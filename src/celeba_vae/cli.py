@@ -461,30 +461,16 @@ def verify(quick: bool, consistency: bool, results: Path | None) -> None:
 @cli.command()
 def summary() -> None:
     """List where the pictures and metrics of the last run are, with the few that matter most."""
-    metrics = {}
-    for name in ("train", "zpoints", "generate", "evaluate"):
-        path = Path(f"data/metrics/{name}.json")
-        try:
-            metrics[name] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise UserError(f"{path}: cannot be read; `dvc repro` makes it") from None
-    try:
-        text = _summary(
-            metrics["train"],
-            metrics["zpoints"]["validation"],
-            metrics["generate"],
-            metrics["evaluate"],
-        )
-    except (KeyError, TypeError, ValueError):
-        raise UserError(
-            "data/metrics: lacks values of train, zpoints, generate or evaluate; `dvc repro` "
-            "makes them"
-        ) from None
+    from celeba_vae.report.metrics import read_metrics
+
+    metrics = read_metrics(Path("data/metrics"))
+    text = _summary(
+        metrics["train"],
+        metrics["zpoints"]["validation"],
+        metrics["generate"],
+        metrics["evaluate"],
+    )
     click.echo(text)
-
-
-# What the samplers stand among in evaluate.json.
-_REAL = ("images", "test", "validation", "reconstructions")
 
 
 def _summary(
@@ -493,12 +479,16 @@ def _summary(
     quality: dict[str, Any],
     evaluate: dict[str, Any],
 ) -> str:
+    from celeba_vae.report.metrics import NO_FACES, REAL
+
     # The plain autoencoder has no KL loss.
     kl = f", KL loss {train['val_kl']:.1f} nats per image" if "kl_nats_per_image" in zpoints else ""
     likelihood, compared = evaluate.get("likelihood"), evaluate["samples"]
     bits = f"{likelihood['bound_bits_per_dimension']:.2f} bits a value" if likelihood else "none"
     distances = ", ".join(
-        f"{compared[name]['swd']:.0f} from {name}" for name in compared if name not in _REAL
+        f"{compared[name]['swd']:.0f} from {name}"
+        for name in compared
+        if name not in (*NO_FACES, *REAL)
     )
     return f"""
 Report

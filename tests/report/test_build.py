@@ -12,12 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 from dvc.api import DVCFileSystem
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from celeba_vae.report import texts
 from celeba_vae.report.build import build_report
+from celeba_vae.report.metrics import read_metrics
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import sha256_of, write_json, write_tsv
 from stages.report import _code
+from tests.damage import REPLACEMENTS, damaged
 from tests.support import ROOT
 
 SECTIONS = [
@@ -68,8 +73,8 @@ def data(tmp_path: Path) -> Path:
     """What the stages of a small run leave, as far as the report reads it."""
     folder = tmp_path / "data"
     pictures = [
-        *(f"samples/{n}" for n in ("overview", "random_normal", "random_gaussian", "walks")),
-        *(f"zpoints/plots/{n}" for n in ("radius", "scales")),
+        *(f"samples/{n}" for n in ("overview", "random_gaussian", *texts.SAMPLES)),
+        *(f"zpoints/plots/{n}" for n in texts.ZPOINTS if n != "tsne"),
         *(f"attributes/plots/{n}" for n in ("auc", "factors", "push_Smiling")),
         *(f"evaluation/plots/{n}" for n in ("best_and_worst", "nearest_normal")),
     ]
@@ -77,12 +82,15 @@ def data(tmp_path: Path) -> Path:
     for name in pictures:
         path = folder / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(generator.integers(0, 256, (40, 900, 3), dtype=np.uint8)).save(path)
+        Image.fromarray(generator.integers(0, 256, (20, 300, 3), dtype=np.uint8)).save(path)
     split = {"images": 5, "z_dim": 2, "kl_nats_per_image": 0.5, "condition_number": None}
     split |= {"z_radius_mean": 1.4, "z_radius_std": 0.7, "chi_mean": 1.25, "chi_std": 0.66}
     compared = {"swd": 12.5, "train_distance": 0.09}
     metrics: dict[str, dict[str, Any]] = {
-        "train": {"training_images": 38, "epochs": 2, "val_reconstruction": 2100.5, "val_kl": 0.5},
+        "train": {
+            **{"encoder_parameters": 900, "decoder_parameters": 1000, "training_images": 38},
+            **{"epochs": 2, "val_reconstruction": 2100.5, "val_kl": 0.5},
+        },
         "zpoints": {
             **dict.fromkeys(("train", "validation", "test"), split),
             "samplers": {"best": "gaussian", "temperature": 1.0},
@@ -108,13 +116,16 @@ def data(tmp_path: Path) -> Path:
     write_tsv(folder / "model/history.tsv", losses, [(1, *[2.5] * 6), (2, *[1.5] * 6)])
     kl = ("epoch", "dimension_0", "dimension_1")
     write_tsv(folder / "model/kl_per_dimension.tsv", kl, [(1, 0.1, 0.2), (2, 0.3, 0.0)])
-    (folder / "model/vae.weights.h5").write_bytes(b"weights")
+    (folder / "model/vae.weights.h5").write_bytes(b"\x89HDF and so on")
     head = ("attribute", "auc", "left_out")
     write_tsv(folder / "attributes/attributes.tsv", head, [("Smiling", 0.912345, "")])
     write_tsv(folder / "attributes/factors.tsv", ("factor", "mig"), [("yaw", 0.01)])
-    shard = {"file": "train-00000-of-00001.npy", "sha256": "5be3" * 16}
-    splits = {name: {"shards": [shard]} for name in ("train", "validation", "test")}
-    write_json(folder / "shards/manifest.json", {"splits": splits})
+    names = ("test", "validation", "reconstructions", "normal")
+    write_tsv(folder / "evaluation/samples.tsv", ("faces", "swd"), [(name, "") for name in names])
+    shard = {"file": "train-00000-of-00001.npy", "images": 5, "sha256": "5be3" * 16}
+    splits = {name: {"images": 5, "shards": [shard]} for name in ("train", "validation", "test")}
+    manifest = {"image_shape": [32, 32, 3], "crop": None, "filter": "box", "splits": splits}
+    write_json(folder / "shards/manifest.json", manifest)
     write_json(folder / "imported/source.json", {"source": "synthetic"})
     write_json(folder / "machine.json", {"python": "3.11.2", "packages": {"numpy": "2.4.6"}})
     return folder
@@ -134,7 +145,8 @@ def test_every_picture_is_inside_and_has_words(data: Path) -> None:
     page = report(data)
     pictures = page.all("img")
     # All but the Gaussian's faces, which the overview shows, and two plots of the training.
-    assert len(pictures) == 10 + 2 == len(page.all("figcaption"))
+    made = [path for path in data.rglob("*.png") if path.stem != "random_gaussian"]
+    assert len(pictures) == len(made) + 2 == len(page.all("figcaption"))
     for picture in pictures:
         assert len(picture["alt"]) > 20
         kind, _, content = picture["src"].partition(",")
@@ -204,7 +216,8 @@ def test_what_a_plain_autoencoder_lacks_is_left_out(data: Path) -> None:
     assert "A plain autoencoder with 2 dimensions" in page.text
     for absent in ("KL loss, validation", "val_kl", "Likelihood", "bits for a value"):
         assert absent not in page.text
-    assert len(page.all("img")) == 11
+    whole = len(list(data.rglob("*.png"))) - 1
+    assert len(page.all("img")) == whole + 1
 
 
 def test_own_images_without_attributes_have_no_section_on_them(data: Path) -> None:
@@ -262,10 +275,141 @@ def test_the_recorded_machine_is_shown(data: Path) -> None:
     assert {"3.11.2", "packages.numpy", "2.4.6"} <= set(report(data).texts)
 
 
-def test_results_that_are_incomplete_get_one_line(data: Path) -> None:
-    (data / "metrics/zpoints.json").write_text("{}")
-    with pytest.raises(UserError, match=r"incomplete \(KeyError: 'validation'\); `dvc repro`"):
+# What the page needs, by what a stage leaves.
+NEEDED = (
+    "machine.json",
+    *(
+        f"metrics/{name}.json"
+        for name in ("train", "zpoints", "generate", "attributes", "evaluate")
+    ),
+    "imported/source.json",
+    "shards/manifest.json",
+    "model/history.tsv",
+    "model/kl_per_dimension.tsv",
+    "model/vae.weights.h5",
+    "samples/overview.png",
+    "samples/walks.png",
+    "zpoints/plots/radius.png",
+    "attributes/attributes.tsv",
+    "attributes/factors.tsv",
+    "attributes/plots/auc.png",
+    "attributes/plots/factors.png",
+    "evaluation/samples.tsv",
+    "evaluation/plots/best_and_worst.png",
+    "evaluation/plots/nearest_normal.png",
+)
+JUNK = {
+    "list": b"[]",
+    "null": b"null",
+    "object": b"{}",
+    "text": b'"a"',
+    "not finite": b'{"a": NaN}',
+    "half": b'{"a": ',
+    "no text": b"\xff\xfe\n",
+    "lines": b"a\tb\n1\n",
+}
+
+
+def refusal(data: Path, name: str) -> str:
+    """The one line that the report ends with, which names the file."""
+    with pytest.raises(UserError) as caught:
         report(data)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert line.startswith(f"{data / name}")
+    assert not re.search(r"Error|Traceback|_io\.|<.*>|inhomogeneous", line)
+    return line
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_what_is_missing_or_something_else_gets_one_line(data: Path, name: str) -> None:
+    path = data / name
+    whole = path.read_bytes()
+    for kind, damage in REPLACEMENTS.items():
+        if (name, kind) == ("model/vae.weights.h5", "terabytes"):
+            continue  # whose sum could be taken, in an hour
+        damage(path)
+        refusal(data, name)
+        path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+        path.write_bytes(whole)
+    for kind, content in JUNK.items():
+        path.write_bytes(content)
+        if (name, kind) != ("machine.json", "object"):
+            refusal(data, name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", NEEDED)
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(draw=st.data())
+def test_a_damaged_file_gives_a_page_or_one_line(
+    data: Path, name: str, draw: st.DataObject
+) -> None:
+    path = data / name
+    whole = path.read_bytes()
+    path.write_bytes(draw.draw(damaged(whole)))
+    try:
+        report(data)
+    except UserError as error:
+        assert "\n" not in str(error)
+        assert str(error).startswith(str(data))
+    finally:
+        path.write_bytes(whole)
+
+
+def keys_of(value: Any, *above: str) -> list[tuple[str, ...]]:
+    """All keys of nested mappings, with those above them."""
+    if not isinstance(value, dict):
+        return []
+    return [
+        found
+        for key, item in value.items()
+        for found in [(*above, key), *keys_of(item, *above, key)]
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", [name for name in NEEDED if name.startswith("metrics/")])
+def test_a_value_of_another_kind_gives_a_page_or_one_line(data: Path, name: str) -> None:
+    path = data / name
+    whole = json.loads(path.read_text())
+    refused = 0
+    for *above, last in keys_of(whole):
+        for other in ([], {}, None, "402", True, -1.5, {"a": []}):
+            changed = json.loads(path.read_text())
+            place = changed
+            for key in above:
+                place = place[key]
+            place[last] = other
+            write_json(path, changed)
+            try:
+                report(data)
+            except UserError as error:
+                refused += 1
+                assert str(error).startswith(f"{path}: {above[0] if above else last}")
+            finally:
+                write_json(path, whole)
+    assert refused > 5
+
+
+def test_metrics_of_another_run_are_refused(data: Path) -> None:
+    change(data / "metrics/train.json", epochs=3)
+    assert "must hold finite numbers in 3 rows" in refusal(data, "model/kl_per_dimension.tsv")
+
+
+def test_metrics_are_given_as_they_are(data: Path) -> None:
+    metrics = read_metrics(data / "metrics")
+    for name, values in metrics.items():
+        assert values == json.loads((data / f"metrics/{name}.json").read_text())
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")

@@ -1,6 +1,5 @@
 """Comparison of runs: faces from N(0, I), and from the Gaussian fitted to each run's z-points."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from celeba_vae.latent.samplers import SAMPLERS_FILE, draw_gaussian, draw_normal
 from celeba_vae.model.pretrained import load
 from celeba_vae.plots.grids import labelled_grid
 from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.reading import read_object
 
 # What DVC calls the results that lie in data/ now.
 WORKSPACE = "workspace"
@@ -93,8 +93,9 @@ def compare_faces(runs: Mapping[str, Path], *, columns: int, seed: int) -> NDArr
 
 
 def _radii(path: Path) -> Mapping[str, float]:
+    fix = "`dvc repro` makes it anew"
+    train = read_object(path, fix=fix).get("train")
     try:
-        train = json.loads(path.read_text(encoding="utf-8"))["train"]
-        return {name: float(train[name]) for name in ("chi_mean", "z_radius_mean")}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: holds no values of z-points; `dvc repro` makes them") from None
+        return {name: float(train[name]) for name in ("chi_mean", "z_radius_mean")}  # type: ignore[index]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: holds no values of z-points; {fix}") from None

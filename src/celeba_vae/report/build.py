@@ -6,7 +6,6 @@ are drawn here, from the tables that the training left; all other plots are thos
 """
 
 import base64
-import csv
 import hashlib
 import io
 import json
@@ -23,10 +22,12 @@ from celeba_vae.faces.layout import SPLITS
 from celeba_vae.machine import read_machine
 from celeba_vae.plots.curves import plot_kl_by_epoch, plot_losses
 from celeba_vae.report import texts
+from celeba_vae.report.metrics import FIX, NO_FACES, REAL, read_metrics
 from celeba_vae.runtime.arrays import Floats
 from celeba_vae.runtime.errors import UserError
-from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.mappings import flatten
+from celeba_vae.runtime.reading import Rows, read_object, read_tsv, reading
+from celeba_vae.shards.read import shard_sums
 
 _TEMPLATE = "page.html.jinja"
 # What names a place on somebody's disk or network.
@@ -95,13 +96,7 @@ def build_report(data: Path, *, groups: Json, code: Mapping[str, str]) -> str:
     Raises:
         UserError: something that every run leaves is missing or damaged.
     """
-    try:
-        sections = _sections(data, groups, code)
-    except (FileNotFoundError, KeyError, ValueError) as error:
-        raise UserError(
-            f"{data}: the results do not belong to this code or are incomplete "
-            f"({type(error).__name__}: {error}); `dvc repro` makes them again"
-        ) from None
+    sections = _sections(data, groups, code)
     return render([section for section in sections if section.parts])
 
 
@@ -120,17 +115,21 @@ def render(sections: Sequence[Section]) -> str:
 
 
 def _sections(data: Path, groups: Json, code: Mapping[str, str]) -> list[Section]:
-    metrics = {
-        name: json.loads((data / f"metrics/{name}.json").read_text(encoding="utf-8"))
-        for name in ("train", "zpoints", "generate", "attributes", "evaluate")
-    }
+    metrics = read_metrics(data / "metrics")
+    variational = "kl_nats_per_image" in metrics["zpoints"]["validation"]
+    # What is only read comes before what is drawn: a missing file is then found at once.
+    provenance = _provenance(data, groups, code)
+    glance, faces = _glance(data, metrics), _faces(data, metrics["generate"])
+    zpoints = _zpoints(data, metrics["zpoints"])
+    attributes = _attributes(data, metrics["attributes"])
+    quality = _quality(data, metrics["evaluate"])
     return [
-        _glance(data, metrics),
-        _faces(data, metrics["generate"]),
-        _training(data, metrics["train"]),
-        _zpoints(data, metrics["zpoints"]),
-        _attributes(data, metrics["attributes"]),
-        _quality(data, metrics["evaluate"]),
+        glance,
+        faces,
+        _training(data, metrics["train"], variational=variational),
+        zpoints,
+        attributes,
+        quality,
         Section(
             "parameters",
             "Parameters",
@@ -138,7 +137,7 @@ def _sections(data: Path, groups: Json, code: Mapping[str, str]) -> list[Section
             "a disk or a network are not named here.",
             [Table("params.yaml", ("parameter", "value"), _parameter_rows(groups))],
         ),
-        _provenance(data, groups, code),
+        provenance,
     ]
 
 
@@ -186,23 +185,25 @@ def _faces(data: Path, quality: Json) -> Section:
         "small; the originals are in data/samples."
     )
     parts: list[Picture | Table] = [
-        *_pictures(data / "samples", texts.SAMPLES, of_faces=texts.SAMPLES)
+        *_pictures(data / "samples", texts.SAMPLES, of_faces=texts.SAMPLES, optional=())
     ]
     measured = {k: v for k, v in quality.items() if k not in ("sampler", "temperature")}
     parts.append(_metrics("Reconstructions of all validation images", measured))
     return Section("faces", "Faces", intro, parts)
 
 
-def _training(data: Path, metrics: Json) -> Section:
-    history = _columns(data / "model/history.tsv")
-    kl_file = data / "model/kl_per_dimension.tsv"
-    variational = kl_file.exists()
+def _training(data: Path, metrics: Json, *, variational: bool) -> Section:
     panels = {"reconstruction": "Reconstruction loss"}
+    kl = None
     if variational:
         panels = {"loss": "Loss", **panels, "kl": "KL loss, without its weight"}
+        file = data / "model/kl_per_dimension.tsv"
+        by_name = _columns(file, ["epoch", "dimension_0"], rows=metrics["epochs"])
+        kl = np.stack([v for name, v in by_name.items() if name != "epoch"], axis=1)
+    named = [prefix + name for name in panels for prefix in ("", "val_")]
+    history = _columns(data / "model/history.tsv", ["epoch", *named], rows=metrics["epochs"])
     parts: list[Picture | Table] = [_embedded(plot_losses(history, panels), texts.LOSSES)]
-    if variational:
-        kl = np.stack([v for name, v in _columns(kl_file).items() if name != "epoch"], axis=1)
+    if kl is not None:
         parts.append(_embedded(plot_kl_by_epoch(kl), texts.KL))
     known = {k: v for k, v in metrics.items() if variational or "kl" not in k.split("_")}
     parts.append(_metrics("The epoch whose weights were kept", known))
@@ -215,7 +216,12 @@ def _training(data: Path, metrics: Json) -> Section:
 
 def _zpoints(data: Path, metrics: Json) -> Section:
     parts: list[Picture | Table] = [
-        *_pictures(data / "zpoints/plots", texts.ZPOINTS, of_faces=("scales", "cubes")),
+        *_pictures(
+            data / "zpoints/plots",
+            texts.ZPOINTS,
+            of_faces=("scales", "cubes"),
+            optional=texts.OPTIONAL_ZPOINTS,
+        ),
     ]
     splits = [metrics[split] for split in SPLITS]
     rows = [(name, *(_shown(split.get(name)) for split in splits)) for name in splits[0]]
@@ -237,11 +243,11 @@ def _attributes(data: Path, metrics: Json) -> Section:
     for path in sorted(folder.glob("plots/push_*.png")):
         text = texts.pushed(path.stem.removeprefix("push_"))
         parts += _picture(path, text, faces=True)
-    parts += _table_of(folder / "attributes.tsv", "Attributes")
+    parts += _table_of(folder / "attributes.tsv", "Attributes", ["attribute", "auc"])
     if "factors" in metrics:
         parts += _picture(folder / "plots/factors.png", texts.FACTORS)
         parts.append(_metrics("All factors together", metrics["factors"]))
-        parts += _table_of(folder / "factors.tsv", "True factors")
+        parts += _table_of(folder / "factors.tsv", "True factors", ["factor", "mig"])
     intro = (
         "Which attributes a linear probe finds in mu, and how a face changes along their "
         "directions. Trust a direction as far as its probe: below an area of 0.8 much of it is "
@@ -258,7 +264,10 @@ def _quality(data: Path, metrics: Json) -> Section:
     ]
     if "likelihood" in metrics:
         parts.append(_metrics("Likelihood, test images", metrics["likelihood"]))
-    compared = {k: v for k, v in metrics["samples"].items() if k not in ("images", "not_measured")}
+    compared = {k: v for k, v in metrics["samples"].items() if k not in NO_FACES}
+    measured = _rows(data / "evaluation/samples.tsv", ["faces", "swd"])
+    if [row[0] for row in measured.rows] != list(compared):
+        raise UserError(f"{data}/evaluation/samples.tsv: has other rows than the metrics; {FIX}")
     # Those that all but test have come first.
     ordered = (compared["validation"], *compared.values())
     columns = list(dict.fromkeys(name for values in ordered for name in values))
@@ -273,24 +282,23 @@ def _quality(data: Path, metrics: Json) -> Section:
         parts.append(Table("Not measured", ("measure", "why"), reasons))
     if "fid" in metrics:
         parts.append(_metrics("FID", metrics["fid"]))
-    for path in sorted(plots.glob("nearest_*.png")):
-        text = texts.nearest(path.stem.removeprefix("nearest_"))
-        parts += _picture(path, text, faces=True)
+    for name in sorted(set(compared) - {*REAL}):
+        parts += _picture(plots / f"nearest_{name}.png", texts.nearest(name), faces=True)
     intro = "Measured on the test images, on which no choice was made."
     return Section("quality", "How good the faces are", intro, parts)
 
 
 def _provenance(data: Path, groups: Json, code: Mapping[str, str]) -> Section:
-    manifest = json.loads((data / "shards/manifest.json").read_text(encoding="utf-8"))
     shards = {
-        shard["file"]: shard["sha256"]
-        for split in SPLITS
-        for shard in manifest["splits"][split]["shards"]
+        path.name: digest for split in SPLITS for path, digest in shard_sums(data / "shards", split)
     }
+    source = data / "imported/source.json"
+    if "source" not in read_object(source, fix=FIX):
+        raise UserError(f"{source}: names no source; {FIX}")
     known = {
-        "data: imported/source.json": sha256_of(data / "imported/source.json"),
-        "data: shards/manifest.json": sha256_of(data / "shards/manifest.json"),
-        "model: vae.weights.h5": sha256_of(data / "model/vae.weights.h5"),
+        "data: imported/source.json": _sum_of(source, begins=b"{"),
+        "data: shards/manifest.json": _sum_of(data / "shards/manifest.json", begins=b"{"),
+        "model: vae.weights.h5": _sum_of(data / "model/vae.weights.h5", begins=b"\x89HDF"),
         "code: the files listed below": _digest(code),
         "parameters: the table above": _digest(dict(_parameter_rows(groups))),
     }
@@ -315,29 +323,38 @@ def _provenance(data: Path, groups: Json, code: Mapping[str, str]) -> Section:
 
 
 def _picture(path: Path, text: texts.Text, *, faces: bool = False) -> list[Picture]:
-    """Return the picture in a PNG file, or none where the run has none."""
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    if faces:
+    """Return the picture in a PNG file; a list of one, to be added to others."""
+    with reading(path, kind="a PNG", fix=FIX) as file:
+        content = file.read()
+        picture = _embedded(content, text)
+        if not faces:
+            return [picture]
         pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), np.uint16)
-        levels = np.minimum((pixels + _STEP // 2) // _STEP * _STEP, 255).astype(np.uint8)
-        packed = io.BytesIO()
-        Image.fromarray(levels).save(packed, format="PNG")
-        content = packed.getvalue()
-    return [_embedded(content, text)]
+    levels = np.minimum((pixels + _STEP // 2) // _STEP * _STEP, 255).astype(np.uint8)
+    packed = io.BytesIO()
+    Image.fromarray(levels).save(packed, format="PNG")
+    return [_embedded(packed.getvalue(), text)]
 
 
 def _pictures(
-    folder: Path, named: Mapping[str, texts.Text], *, of_faces: Container[str]
+    folder: Path,
+    named: Mapping[str, texts.Text],
+    *,
+    of_faces: Container[str],
+    optional: Container[str],
 ) -> Iterator[Picture]:
-    """Give the pictures NAME.png of a folder, those that the run has."""
+    """Give the pictures NAME.png of a folder; of the optional ones, those that the run has."""
     for name, text in named.items():
-        yield from _picture(folder / f"{name}.png", text, faces=name in of_faces)
+        path = folder / f"{name}.png"
+        if name not in optional or path.exists():
+            yield from _picture(path, text, faces=name in of_faces)
 
 
 def _embedded(content: bytes, text: texts.Text) -> Picture:
-    width, height = Image.open(io.BytesIO(content)).size
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        # A file that is cut short would show in half.
+        image.load()
+        width, height = image.size
     source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
     return Picture(text, source, width, height)
 
@@ -353,15 +370,12 @@ def _meanings(rows: Sequence[Sequence[str]]) -> dict[str, str]:
     return {name: meaning for name, meaning in known.items() if meaning}
 
 
-def _table_of(path: Path, title: str) -> list[Table]:
-    """Return the table in a TSV file, or none where there is no such file or no row in it.
+def _table_of(path: Path, title: str, named: Sequence[str]) -> list[Table]:
+    """Return the table in a TSV file, or none where there is no row in it.
 
     Columns without a single text are left out.
     """
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        head, *rows = csv.reader(file, delimiter="\t")
+    head, rows = _rows(path, named)
     columns = [column for column in zip(head, *rows, strict=True) if any(column[1:])]
     if not columns:
         return []
@@ -369,10 +383,34 @@ def _table_of(path: Path, title: str) -> list[Table]:
     return [Table(title, head, rows, folded=True)]
 
 
-def _columns(path: Path) -> dict[str, Floats]:
-    with path.open(encoding="utf-8", newline="") as file:
-        head, *rows = csv.reader(file, delimiter="\t")
-    return dict(zip(head, np.array(rows, np.float64).T, strict=True))
+def _rows(path: Path, named: Sequence[str]) -> Rows:
+    """Return the table in a TSV file, which has the columns that are named."""
+    table = read_tsv(path, fix=FIX)
+    for name in named:
+        if name not in table.header:
+            raise UserError(f"{path}: has no column {name}; {FIX}")
+    return table
+
+
+def _columns(path: Path, named: Sequence[str], *, rows: int) -> dict[str, Floats]:
+    """Return the columns of numbers in a TSV file, with so many rows."""
+    table = _rows(path, named)
+    try:
+        values = np.array(table.rows, np.float64)
+    except ValueError:
+        raise UserError(f"{path}: holds something else than numbers; {FIX}") from None
+    if len(values) != rows or not np.isfinite(values).all():
+        raise UserError(f"{path}: must hold finite numbers in {rows} rows; {FIX}")
+    return dict(zip(table.header, values.T, strict=True))
+
+
+def _sum_of(path: Path, *, begins: bytes) -> str:
+    """Return the sha256 of a file, which begins as its kind does."""
+    with reading(path, kind="what the stages write", fix=FIX) as file:
+        if file.read(len(begins)) != begins:
+            raise ValueError
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _parameter_rows(groups: Json) -> list[tuple[str, str]]:
@@ -431,13 +469,12 @@ def _mean_and_std(metrics: Json, name: str) -> str:
 
 def _compared_names(compared: Json) -> dict[str, str]:
     """Return the sets of faces that were compared with test, with what to call them."""
-    real = {
+    labels = {
         "validation": "other real faces, the floor",
         "reconstructions": "reconstructions",
     }
-    others = [name for name in compared if name not in ("images", "not_measured", "test", *real)]
-    generated = {name: f"faces generated by {name}" for name in others}
-    return real | generated
+    others = [name for name in compared if name not in (*NO_FACES, *REAL)]
+    return labels | {name: f"faces generated by {name}" for name in others}
 
 
 def _digest(value: Mapping[str, str]) -> str:

@@ -164,6 +164,9 @@ ZPOINTS = {
     ),
 }
 
+# What needs log_var, more images than dimensions, two dimensions, attributes, or is asked for.
+OPTIONAL_ZPOINTS = ("mahalanobis", "planes", "principal", "rate", "attributes", "tsne")
+
 AUC = Text(
     "Attributes that mu holds",
     "Bars of the area under the ROC curve for each attribute",

@@ -5,6 +5,7 @@ the file's own size is taken of memory: what a header says is believed only if t
 """
 
 import csv
+import io
 import json
 import math
 import os
@@ -45,7 +46,7 @@ class Rows(NamedTuple):
 
 
 @contextmanager
-def reading(path: Path, *, kind: str, fix: str) -> Iterator[IO[bytes]]:
+def reading(path: Path, *, kind: str, fix: str) -> Iterator[io.BufferedReader]:
     """Open a regular file for the block; what goes wrong in it is the file's fault.
 
     Args:

@@ -11,7 +11,6 @@ A page says in a comment, as Python format strings, how its next lines come out 
 docs/values/NAME.json. `make values` writes the lines.
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,14 +18,19 @@ from typing import Any
 
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import write_text
+from celeba_vae.runtime.reading import read_object
 
 
 def check_pages(root: Path) -> list[str]:
     """Compare the pages' values with the JSON files that they are of."""
+    try:
+        values = read_values(root)
+    except UserError as error:
+        return [str(error)]
     findings = []
     for page in _pages(root):
         try:
-            filled = _filled(root, page)
+            filled = _filled(root, page, values)
         except UserError as error:
             findings.append(str(error))
             continue
@@ -45,13 +49,14 @@ def write_values(root: Path) -> None:
     Raises:
         UserError: a page states what no file has.
     """
+    values = read_values(root)
     for page in _pages(root):
-        write_text(root / page, _filled(root, page))
+        write_text(root / page, _filled(root, page, values))
 
 
-def _filled(root: Path, page: Path) -> str:
+def _filled(root: Path, page: Path, values: Mapping[str, Any]) -> str:
     try:
-        return fill((root / page).read_text(encoding="utf-8"), read_values(root))
+        return fill((root / page).read_text(encoding="utf-8"), values)
     except (LookupError, TypeError, ValueError) as error:
         raise UserError(
             f"{page}: data/metrics and docs/values do not have what it states "
@@ -60,9 +65,17 @@ def _filled(root: Path, page: Path) -> str:
 
 
 def read_values(root: Path) -> dict[str, Any]:
-    """Return the contents of data/metrics/*.json and docs/values/*.json by their names."""
-    files = [*root.glob("data/metrics/*.json"), *root.glob("docs/values/*.json")]
-    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    """Return the contents of data/metrics/*.json and docs/values/*.json by their names.
+
+    Raises:
+        UserError: a file holds something else than a JSON object.
+    """
+    made = "`dvc repro` makes it anew"
+    read = {file.stem: read_object(file, fix=made) for file in root.glob("data/metrics/*.json")}
+    fix = "`git restore docs/values` brings it back"
+    return read | {
+        file.stem: read_object(file, fix=fix) for file in root.glob("docs/values/*.json")
+    }
 
 
 def fill(text: str, values: Mapping[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """Reproduction of the committed state from nothing, and its comparison with dvc.lock."""
 
-import json
 import shutil
 import sys
 import tempfile
@@ -13,6 +12,7 @@ import click
 
 from celeba_vae.machine import MACHINE_FILE, differences, read_machine
 from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.reading import read_object
 from celeba_vae.verify.commands import call, last_line
 from celeba_vae.verify.compare import Row, Run, read_run, same_bytes
 from celeba_vae.verify.reproduce import clone, committed_state, reproduce
@@ -136,7 +136,7 @@ def _cache_of(project: Path) -> Path:
 
 def _read_metrics(project: Path) -> dict[str, Any]:
     files = sorted((project / METRICS).glob("*.json"))
-    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    return {file.stem: read_object(file, fix="`dvc repro` makes it anew") for file in files}
 
 
 def _announcement(commit: str, work: Path, differing: Sequence[str]) -> str:
