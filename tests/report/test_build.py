@@ -376,6 +376,9 @@ def keys_of(value: Any, *above: str) -> list[tuple[str, ...]]:
     ]
 
 
+OTHERS: tuple[Any, ...] = ([], {}, None, "402", True, -1.5, {"a": []})
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", [name for name in NEEDED if name.startswith("metrics/")])
@@ -384,7 +387,7 @@ def test_a_value_of_another_kind_gives_a_page_or_one_line(data: Path, name: str)
     whole = json.loads(path.read_text())
     refused = 0
     for *above, last in keys_of(whole):
-        for other in ([], {}, None, "402", True, -1.5, {"a": []}):
+        for other in OTHERS:
             changed = json.loads(path.read_text())
             place = changed
             for key in above:
