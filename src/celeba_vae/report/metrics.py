@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from celeba_vae.runtime.errors import UserError, first_problem
 from celeba_vae.runtime.reading import read_object
@@ -85,7 +85,7 @@ class _Likelihood(_Read):
 
 class _Evaluate(_Read):
     reconstruction: dict[str, _Cell]
-    likelihood: _Likelihood | None = None
+    likelihood: _Likelihood = Field(default=None)  # where it is there, it is no null
     samples: _Samples
     fid: dict[str, _Cell] = {}
 
