@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from celeba_vae.runtime.errors import UserError, first_problem
 from celeba_vae.runtime.reading import read_object
@@ -85,7 +85,8 @@ class _Likelihood(_Read):
 
 class _Evaluate(_Read):
     reconstruction: dict[str, _Cell]
-    likelihood: _Likelihood = Field(default=None)  # where it is there, it is no null
+    # May be left out, but is no null.
+    likelihood: _Likelihood = _Likelihood(bound_bits_per_dimension=0.0)
     samples: _Samples
     fid: dict[str, _Cell] = {}
 
