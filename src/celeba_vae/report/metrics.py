@@ -86,7 +86,7 @@ class _Likelihood(_Read):
 class _Evaluate(_Read):
     reconstruction: dict[str, _Cell]
     # May be left out, but is no null.
-    likelihood: _Likelihood = _Likelihood(bound_bits_per_dimension=0.0)
+    likelihood: _Likelihood = _Likelihood.model_construct()
     samples: _Samples
     fid: dict[str, _Cell] = {}
 
