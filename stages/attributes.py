@@ -9,7 +9,7 @@ def attributes(params: Params) -> None:
     """Read model, z-points and shards, write data/attributes and data/metrics/attributes.json."""
     from celeba_vae.backend import configure_tensorflow, pin_linear_algebra
 
-    configure_tensorflow(params.threads)
+    configure_tensorflow(params.threads, params.instructions)
 
     from celeba_vae.attributes.labels import read_labels
     from celeba_vae.attributes.run import describe_attributes

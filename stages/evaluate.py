@@ -11,7 +11,7 @@ def evaluate(params: Params) -> None:
     """Read model, shards and samplers, write data/evaluation and data/metrics/evaluate.json."""
     from celeba_vae.backend import configure_tensorflow
 
-    configure_tensorflow(params.threads)
+    configure_tensorflow(params.threads, params.instructions)
 
     from celeba_vae.evaluate.compared_samplers import compared_samplers
     from celeba_vae.evaluate.fid import load_reference

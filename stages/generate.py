@@ -9,7 +9,7 @@ def generate(params: Params) -> None:
     """Read model, samplers and shards, write data/samples and data/metrics/generate.json."""
     from celeba_vae.backend import configure_tensorflow
 
-    configure_tensorflow(params.threads)
+    configure_tensorflow(params.threads, params.instructions)
 
     from celeba_vae.generate.run import generate_faces
     from celeba_vae.latent.samplers import SAMPLERS_FILE, load_samplers

@@ -25,6 +25,7 @@ def report(params: Params) -> None:
         "attributes": params.attributes.model_dump(),
         "evaluate": params.evaluate.model_dump(),
         "threads": params.threads,
+        "instructions": params.instructions,
     }
     page = build_report(REPORT.parent, groups=groups, code=_code())
     write_outs(REPORT, {"report.html": page.encode()})

@@ -14,6 +14,7 @@ from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.processes import die_with_parent
 from celeba_vae.runtime.strict_yaml import read_yaml
+from celeba_vae.runtime.switches import check_processor, set_switches
 
 
 def run(stage: Callable[[Params], None]) -> None:
@@ -35,6 +36,9 @@ def run(stage: Callable[[Params], None]) -> None:
         with ending_in_one_line():
             _check_own_code()
             params = load_params()
+            check_processor(params.instructions)
+            # Before a stage imports NumPy. Those that let kernels use more say so themselves.
+            set_switches("avx2")
             code = {name: sha256_of(Path(name)) for name in _source_files()}
             stage(params)
             _check_unedited(stage.__name__, params, code)

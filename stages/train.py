@@ -21,33 +21,45 @@ def train(params: Params) -> None:
 
     from celeba_vae.backend import configure_backend
 
-    configure_backend(params.train.backend, params.threads)
+    configure_backend(params.train.backend, params.threads, params.instructions)
 
-    from celeba_vae.machine import note_differences
+    from celeba_vae.machine import note_differences, training_machine
     from celeba_vae.model.pretrained import save
     from celeba_vae.runtime.outs import write_result
     from celeba_vae.runtime.scratch import scratch_folder
     from celeba_vae.training.data import open_training_data
-    from celeba_vae.training.parallel import is_main, process_group
+    from celeba_vae.training.parallel import is_main, process_count, process_group
 
     with process_group(params.train.backend):
         # Keras, which this imports, may start JAX: only after the processes have found each other.
         from celeba_vae.training.run import train_model
 
         if is_main():
-            note_differences(params.threads)
+            note_differences(params.threads, params.instructions)
         data = open_training_data(SHARDS)
         vae, result = train_model(
             data,
             scratch_folder("train"),
             model=params.model,
             train=params.train,
-            threads=params.threads,
+            machine=training_machine(
+                params.threads,
+                params.instructions,
+                params.train.backend,
+                processes=process_count(),
+            ),
             run=params.run,
             code=loaded_code(),
         )
         if is_main():
-            save(vae, params.model, manifest=data.manifest, threads=params.threads, folder=MODEL)
+            save(
+                vae,
+                params.model,
+                manifest=data.manifest,
+                threads=params.threads,
+                instructions=params.instructions,
+                folder=MODEL,
+            )
             write_result(result, MODEL, METRICS / "train.json")
 
 

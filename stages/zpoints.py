@@ -9,7 +9,7 @@ def zpoints(params: Params) -> None:
     """Read data/model and data/shards, write data/zpoints and data/metrics/zpoints.json."""
     from celeba_vae.backend import configure_tensorflow, pin_linear_algebra
 
-    configure_tensorflow(params.threads)
+    configure_tensorflow(params.threads, params.instructions)
 
     from celeba_vae.faces.layout import SPLITS
     from celeba_vae.model.pretrained import load

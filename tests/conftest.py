@@ -17,7 +17,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Once a process, before any test imports TensorFlow: what the stages do as well. The process
     # that only hands out the tests needs none.
     if config.getoption("dist", "no") == "no":
-        configure_tensorflow(threads=2)
+        configure_tensorflow(2, "avx2")
 
 
 # The files that take longest, in this order: each goes to one of the two processes as a whole, and

@@ -175,11 +175,18 @@ def train_into(
         scratch_folder("train"),
         model=params.model,
         train=params.train,
-        threads=params.threads,
+        machine={"threads": params.threads},
         run=params.run,
         code=code,
     )
-    save(vae, params.model, manifest=data.manifest, threads=params.threads, folder=folder)
+    save(
+        vae,
+        params.model,
+        manifest=data.manifest,
+        threads=params.threads,
+        instructions="avx2",
+        folder=folder,
+    )
     write_result(result, folder, metrics)
 
 

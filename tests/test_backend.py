@@ -19,14 +19,14 @@ def test_switches_are_set() -> None:
 
 def test_too_late_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="before TensorFlow is imported"):
-        configure_tensorflow(2)
+        configure_tensorflow(2, "avx2")
 
 
 def test_jax_after_keras_is_an_error() -> None:
     import keras  # noqa: F401
 
     with pytest.raises(RuntimeError, match="before JAX and Keras are imported"):
-        configure_jax(2)
+        configure_jax(2, "avx2")
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -65,7 +65,7 @@ def test_start_is_silent_but_errors_are_heard() -> None:
     code = """
 import os
 from celeba_vae import backend as d
-tf = d.configure_tensorflow(2)
+tf = d.configure_tensorflow(2, "avx2")
 tf.constant(1.0) + 1.0
 try:
     tf.random.normal((2,))  # an error where operations are deterministic

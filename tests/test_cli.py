@@ -45,7 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         log_var_bound=None,
     )
     vae = VAE(params, size=32, seed=1)
-    save(vae, params, manifest=MANIFEST, threads=2, folder=folder / "data/model")
+    save(
+        vae, params, manifest=MANIFEST, threads=2, instructions="avx2", folder=folder / "data/model"
+    )
     (folder / "data/zpoints").mkdir()
     clouds = 1 + 2 * np.random.default_rng(0).normal(size=(3, 50, 6))
     splits = dict(zip(("train", "validation", "test"), map(Cloud, clouds), strict=True))

@@ -22,7 +22,7 @@ from tests.support import ROOT, run
 
 
 def test_a_machine_is_what_its_libraries_say() -> None:
-    machine = describe_machine(threads=3)
+    machine = describe_machine(3, "avx2")
     assert json.loads(json.dumps(machine)) == machine
     assert machine["packages"]["numpy"] == np.__version__
     assert machine["packages"]["tensorflow"] == version("tensorflow")
@@ -33,7 +33,7 @@ def test_a_machine_is_what_its_libraries_say() -> None:
 
 def test_the_linear_algebra_of_another_processor_is_another_machine(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    here = describe_machine(threads=2)
+    here = describe_machine(2, "avx2")
     kernels = "Haswell" if here["blas"] == ["Nehalem"] else "Nehalem"
     environment = {"OPENBLAS_CORETYPE": kernels}
     done = run("celeba-vae", "machine", "--record", cwd=tmp_path, env=environment)
@@ -58,11 +58,11 @@ def test_each_backend_trains_with_its_own_packages_and_switches() -> None:
 def test_on_tensorflow_jax_is_not_started(tmp_path: Path) -> None:
     script = """
 from celeba_vae.backend import configure_tensorflow
-configure_tensorflow(2)
+configure_tensorflow(2, "avx2")
 import jax  # as TensorFlow's converters do
 import keras
 from celeba_vae.machine import describe_machine
-describe_machine(2)
+describe_machine(2, "avx2")
 from jax._src.xla_bridge import backends_are_initialized
 assert keras.backend.backend() == "tensorflow"
 assert not backends_are_initialized()
@@ -72,7 +72,7 @@ assert not backends_are_initialized()
 
 
 def test_differences_are_named_and_what_changes_no_bits_is_not() -> None:
-    here = describe_machine(threads=2)
+    here = describe_machine(2, "avx2")
     assert differences(here, here) == []
     other = copy.deepcopy(here)
     other |= {"processor": "another", "cores": 128, "threads": 4}
@@ -89,15 +89,15 @@ def test_training_says_where_the_machine_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    note_differences(2)
+    note_differences(2, "avx2")
     assert capsys.readouterr().err == ""
-    recorded = describe_machine(2)
+    recorded = describe_machine(2, "avx2")
     MACHINE_FILE.parent.mkdir()
     MACHINE_FILE.write_text(json.dumps(recorded))
-    note_differences(2)
+    note_differences(2, "avx2")
     assert capsys.readouterr().err == ""
     MACHINE_FILE.write_text(json.dumps(recorded | {"device": "GPU:0"}))
-    note_differences(2)
+    note_differences(2, "avx2")
     assert "(device: GPU:0, here CPU)" in capsys.readouterr().err
 
 

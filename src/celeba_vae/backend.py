@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.switches import Instructions, set_switches
 
 # What TensorFlow's C++ part says at start whatever TF_CPP_MIN_LOG_LEVEL is: notes and warnings
 # on the processor and on missing GPU libraries. Errors start with E or F and are let through.
@@ -22,19 +23,19 @@ _NO_DRIVER = re.compile(rb"E\d{4} .*failed call to cuInit")
 _DRIVER = Path("/dev/nvidiactl")
 
 
-def configure_backend(backend: str, threads: int) -> None:
+def configure_backend(backend: str, threads: int, instructions: Instructions) -> None:
     """Configure the backend that trains: "tensorflow" or "jax".
 
     Raises:
         RuntimeError, UserError: see `configure_tensorflow` and `configure_jax`.
     """
     if backend == "jax":
-        configure_jax(threads)
+        configure_jax(threads, instructions)
     else:
-        configure_tensorflow(threads)
+        configure_tensorflow(threads, instructions)
 
 
-def configure_jax(threads: int) -> Any:
+def configure_jax(threads: int, instructions: Instructions) -> Any:
     """Import JAX with every switch set that its results depend on, and return the module.
 
     On a processor `threads` is the size of its pool of threads (by default as many as there are
@@ -44,6 +45,7 @@ def configure_jax(threads: int) -> Any:
 
     Args:
         threads: threads that one operation may use.
+        instructions: what its kernels on a processor may use.
 
     Raises:
         RuntimeError: JAX or Keras was imported before, so that the switches would come too late.
@@ -51,9 +53,12 @@ def configure_jax(threads: int) -> Any:
     """
     if "jax" in sys.modules or "keras" in sys.modules:
         raise RuntimeError("configure_jax must run before JAX and Keras are imported")
+    set_switches(instructions)
     os.environ["KERAS_BACKEND"] = "jax"
     os.environ["NPROC"] = str(threads)
     flags = [os.environ.get("XLA_FLAGS", ""), "--xla_gpu_deterministic_ops=true"]
+    if instructions == "avx2":
+        flags.append("--xla_cpu_max_isa=AVX2")
     os.environ["XLA_FLAGS"] = " ".join(filter(None, flags))
     try:
         import jax
@@ -67,24 +72,25 @@ def configure_jax(threads: int) -> Any:
     return jax
 
 
-def configure_tensorflow(threads: int) -> Any:
+def configure_tensorflow(threads: int, instructions: Instructions) -> Any:
     """Import TensorFlow with every switch set that its results depend on, and return the module.
 
-    oneDNN is on (by default it depends on the processor), operations run one after another (two
+    oneDNN is on, operations run one after another (two
     at a time add in changing order, and no seed helps), `threads` is the number of threads within
     an operation (it changes the last bits; the number of processors does not). NumPy's and
     SciPy's linear algebra gets one thread, for it follows the number of processors otherwise.
 
     Args:
         threads: threads within one operation.
+        instructions: what its kernels may use.
 
     Raises:
         RuntimeError: TensorFlow was imported before, so that the switches would come too late.
     """
     if "tensorflow" in sys.modules:
         raise RuntimeError("configure_tensorflow must run before TensorFlow is imported")
+    set_switches(instructions)
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _without_startup_noise():
         import tensorflow as tf

@@ -10,6 +10,7 @@ import click
 from celeba_vae.runtime.ending import ending_in_one_line
 from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.places import check_outside
+from celeba_vae.runtime.switches import set_switches
 
 if TYPE_CHECKING:  # NumPy and the model are loaded by the commands that need them.
     import numpy as np
@@ -75,6 +76,7 @@ def out_option(default: str) -> Any:
 @click.version_option(package_name="celeba-vae")
 def cli() -> None:
     """A reproducible laboratory for convolutional VAEs on face images."""
+    set_switches("avx2")
 
 
 def main() -> None:
@@ -103,7 +105,7 @@ def parameters(overrides: tuple[str, ...], as_json: bool) -> None:
         if place is not None and not Path(place).exists():
             raise UserError(f"{key} = {place}: there is no such file or folder")
 
-    configure_tensorflow(params.threads)
+    configure_tensorflow(params.threads, params.instructions)
     from celeba_vae.model.vae import VAE, describe_layers
 
     vae = VAE(params.model, size=params.prepare.size, seed=params.train.seed)
@@ -400,7 +402,7 @@ def profile(
     Counts bytes from the shapes, and times steps on random images, each configuration in a process
     of its own. No model is kept.
     """
-    from celeba_vae.machine import describe_machine
+    from celeba_vae.machine import device, processor
     from celeba_vae.profiling.cases import BATCHES, current_cases, sweep_cases
     from celeba_vae.profiling.page import write_profile
     from celeba_vae.profiling.run import largest_batches, measure_cases
@@ -411,8 +413,7 @@ def profile(
     rows = measure_cases(cases, steps=steps, rounds=2 if sweep else 1)
     sizes = [row for row in rows if row.case.group == BATCHES] if sweep else rows
     fits = largest_batches(sizes, [1e9 * limit for limit in limits], free=available_bytes())
-    here = describe_machine(cases[0].params.threads)
-    words = f"{here['processor']}, {here['cores']} processors, {here['device']}"
+    words = f"{processor()}, {device()}"
     click.echo(f"wrote {write_profile(out, rows, fits, machine=words)}")
 
 
@@ -519,9 +520,9 @@ def _this_machine() -> dict[str, Any]:
     from celeba_vae.machine import describe_machine
     from celeba_vae.params import load_params
 
-    threads = load_params().threads
-    configure_tensorflow(threads)
-    return describe_machine(threads)
+    params = load_params()
+    configure_tensorflow(params.threads, params.instructions)
+    return describe_machine(params.threads, params.instructions)
 
 
 def _make_folder(folder: Path) -> None:

@@ -1,15 +1,20 @@
-"""The machine that computes: versions, instructions and device, on which last bits may depend."""
+"""The machine that computes: versions, instructions and device, on which last bits may depend.
+
+With instructions of avx2 the processor is not part of it, for all give the same bits.
+"""
 
 import os
 import platform
 import re
 import sys
-from importlib.metadata import version
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from celeba_vae.runtime.mappings import changes
 from celeba_vae.runtime.reading import read_object
+from celeba_vae.runtime.switches import Instructions
 
 MACHINE_FILE = Path("data/machine.json")
 
@@ -29,22 +34,45 @@ _TRAINING_PACKAGES = {
     "tensorflow": ("tensorflow", "keras", "numpy"),
     "jax": ("jax", "jaxlib", "keras", "numpy"),
 }
-# oneDNN reads it: the newest CPU instructions that it may use.
-_ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 
 
-def describe_machine(threads: int) -> dict[str, Any]:
+def describe_machine(threads: int, instructions: Instructions) -> dict[str, Any]:
     """Return what the bits of a trained model may depend on beside parameters, data and code.
 
     Args:
         threads: TensorFlow's threads within an operation.
+        instructions: what the kernels of all libraries may use of the processor.
 
     Returns:
-        "python" and the versions of the packages that compute; "processor", its name;
-        "features", its groups of instructions as NumPy names them; "blas", the processors that
-        the linear algebra of NumPy and SciPy is compiled for; "cores", which change no bits;
-        "threads"; "switches" that `configure_tensorflow` sets or leaves to the user; and "device".
+        "python" and the versions of the packages that compute; "threads" and "instructions";
+        "switches" that `configure_tensorflow` sets; and "device". With native instructions also
+        "features", the processor's groups of instructions as NumPy names them, and "blas", the
+        processors that the linear algebra of NumPy and SciPy is compiled for.
     """
+    machine = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": _versions(_PACKAGES),
+        "threads": threads,
+        "instructions": instructions,
+        "switches": {"onednn": True, "inter_op_threads": 1, "op_determinism": True},
+        "device": device(),
+    }
+    return machine | (_processor_features() if instructions == "native" else {})
+
+
+def processor() -> str:
+    """Return the processor's name and how many this process may use, in words."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    name = found[1].strip() if found else platform.processor() or "unknown"
+    return f"{name}, {len(os.sched_getaffinity(0))} processors"
+
+
+def _processor_features() -> dict[str, list[str]]:
     # NumPy and SciPy take a while to load, which the help of the command line need not wait for.
     import numpy as np
     import scipy.linalg  # noqa: F401  (it brings a BLAS of its own)
@@ -56,71 +84,63 @@ def describe_machine(threads: int) -> dict[str, Any]:
         for library in threadpool_info()
         if Path(library["filepath"]).parent.name in ("numpy.libs", "scipy.libs")
     ]
-    found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
     return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in _PACKAGES},
-        "processor": _processor(),
-        "features": list(found),
+        "features": list(np.show_config(mode="dicts")["SIMD Extensions"]["found"]),
         "blas": sorted({library["architecture"] for library in libraries}),
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": threads,
-        "switches": {
-            "onednn": True,
-            "onednn_max_cpu_isa": os.environ.get(_ISA_VARIABLE, "all"),
-            "inter_op_threads": 1,
-            "op_determinism": True,
-        },
-        "device": _device(),
     }
 
 
-def training_machine(threads: int, backend: str, *, processes: int) -> dict[str, Any]:
+def _versions(packages: Iterable[str]) -> dict[str, str | None]:
+    """Return the version of each package, None where it is not installed."""
+    found: dict[str, str | None] = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def training_machine(
+    threads: int, instructions: Instructions, backend: str, *, processes: int
+) -> dict[str, Any]:
     """Return what the bits of the weights may depend on: a part of `describe_machine`.
 
     Args:
         threads: the backend's threads within an operation.
+        instructions: what its kernels may use of the processor.
         backend: "tensorflow" or "jax", which has switches of its own.
         processes: how many train together.
     """
-    machine = describe_machine(threads)
-    machine["packages"] = {name: version(name) for name in _TRAINING_PACKAGES[backend]}
+    machine = describe_machine(threads, instructions)
+    machine["packages"] = _versions(_TRAINING_PACKAGES[backend])
     if backend == "jax":
         machine["switches"] = {"xla_flags": os.environ.get("XLA_FLAGS", "")}
     machine["processes"] = processes
     # Neither backend uses NumPy's and SciPy's linear algebra.
-    for changes_no_bits in ("processor", "cores", "blas"):
-        del machine[changes_no_bits]
+    machine.pop("blas", None)
     return machine
 
 
 def differences(recorded: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """Return what differs between two machines, each as `key: recorded, here value`.
-
-    The processor's name and the number of cores are left out: they change no bits, the
-    processor's features may.
-    """
-    first, second = (
-        {key: value for key, value in machine.items() if key not in ("processor", "cores")}
-        for machine in (recorded, here)
-    )
-    return changes(first, second, label="here")
+    """Return what differs between two machines, each as `key: recorded, here value`."""
+    return changes(recorded, here, label="here")
 
 
-def note_differences(threads: int) -> None:
+def note_differences(threads: int, instructions: Instructions) -> None:
     """Say on stderr in what this machine differs from the one that made the committed results.
 
     Args:
         threads: TensorFlow's threads within an operation.
+        instructions: what its kernels may use of the processor.
     """
     if not MACHINE_FILE.exists():
         return
-    differing = differences(read_machine(), describe_machine(threads))
+    differing = differences(read_machine(), describe_machine(threads, instructions))
     if differing:
         print(
-            f"note: not the kind of machine that made dvc.lock ({'; '.join(differing)}): the same "
-            "data and parameters give the same metrics, but perhaps other bytes of the model",
+            f"note: this machine differs from the one that made dvc.lock ({'; '.join(differing)}): "
+            "the same data and parameters give the same metrics, but perhaps other bytes",
             file=sys.stderr,
         )
 
@@ -134,16 +154,7 @@ def read_machine(path: Path = MACHINE_FILE) -> dict[str, Any]:
     return read_object(path, fix="`celeba-vae machine --record` writes it for this machine")
 
 
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        text = ""
-    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return name[1].strip() if name else platform.processor() or "unknown"
-
-
-def _device() -> str:
+def device() -> str:
     """Return the device that Keras' backend computes on, where Keras is loaded; not loaded here.
 
     TensorFlow itself imports JAX, which must not start beside it.

@@ -26,6 +26,7 @@ from celeba_vae.faces.layout import ATTRIBUTES, split_counts
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.places import check_outside
 from celeba_vae.runtime.strict_yaml import parse_yaml, read_yaml
+from celeba_vae.runtime.switches import Instructions
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -385,6 +386,7 @@ class Params(_Group):
     attributes: AttributesParams
     evaluate: EvaluateParams
     threads: Threads
+    instructions: Instructions
     run: RunParams
 
     @model_validator(mode="after")

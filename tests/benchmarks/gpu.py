@@ -59,7 +59,7 @@ class Ours:
         from celeba_vae.backend import configure_jax
 
         os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.4")
-        self.jax = configure_jax(threads=2)
+        self.jax = configure_jax(2, "avx2")
         if not bound:
             os.environ["XLA_FLAGS"] += " --xla_gpu_deterministic_ops=false"
         from celeba_vae.model.vae import VAE

@@ -24,7 +24,9 @@ def make_run(tmp_path: Path, model_params: Callable[..., ModelParams]) -> RunMak
         folder, params = tmp_path / name, model_params(z_dim=z_dim)
         manifest = {"image_shape": [size, size, 3], "crop": None, "filter": "box"}
         vae = VAE(params, size=size, seed=1)
-        save(vae, params, manifest=manifest, threads=2, folder=folder / "model")
+        save(
+            vae, params, manifest=manifest, threads=2, instructions="avx2", folder=folder / "model"
+        )
         z = Cloud(3 * np.random.default_rng(1).normal(size=(50, z_dim)).astype(np.float32))
         fitted, _ = fit_samplers({"train": z, "validation": z, "test": z}, seed=1)
         (folder / "zpoints").mkdir()

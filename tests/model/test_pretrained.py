@@ -23,7 +23,14 @@ MANIFEST = {"image_shape": [32, 32, 3], "crop": None, "filter": "box"}
 @pytest.fixture
 def saved(tmp_path: Path, model_params: Callable[..., ModelParams]) -> Path:
     params = model_params()
-    save(VAE(params, size=32, seed=1), params, manifest=MANIFEST, threads=2, folder=tmp_path / "m")
+    save(
+        VAE(params, size=32, seed=1),
+        params,
+        manifest=MANIFEST,
+        threads=2,
+        instructions="avx2",
+        folder=tmp_path / "m",
+    )
     return tmp_path / "m"
 
 
@@ -85,7 +92,7 @@ def test_the_noise_factor_is_switched_at_once_and_survives_save_and_load(
     assert np.array_equal(model.sample(mu, log_var, NOISE), mu)
     assert np.array_equal(model.sample(mu, log_var + 1000, NOISE), mu)
 
-    save(model.vae, model_params(), manifest=MANIFEST, threads=2, folder=saved)
+    save(model.vae, model_params(), manifest=MANIFEST, threads=2, instructions="avx2", folder=saved)
     still = celeba_vae.load(saved)
     assert np.array_equal(still.sample(mu, log_var, NOISE), mu)
     still.set_noise_factor(2.5)
@@ -106,7 +113,7 @@ def test_the_plain_autoencoder_is_loaded_and_has_no_noise(
 ) -> None:
     params = model_params(variational=False)
     vae = VAE(params, size=32, seed=1)
-    save(vae, params, manifest=MANIFEST, threads=2, folder=tmp_path)
+    save(vae, params, manifest=MANIFEST, threads=2, instructions="avx2", folder=tmp_path)
     model = celeba_vae.load(tmp_path)
     mu, log_var = model.encode(random_images)
     assert log_var is None
@@ -122,7 +129,7 @@ def test_a_learned_sigma_is_saved_with_the_model(
 ) -> None:
     vae = VAE(model_params(), size=32, seed=1, learned_sigma=True)
     vae.log_sigma.assign(-1.5)
-    save(vae, model_params(), manifest=MANIFEST, threads=2, folder=tmp_path)
+    save(vae, model_params(), manifest=MANIFEST, threads=2, instructions="avx2", folder=tmp_path)
     assert float(celeba_vae.load(tmp_path).vae.log_sigma) == -1.5
 
 

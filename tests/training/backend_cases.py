@@ -105,7 +105,7 @@ def main() -> None:
     """Fit the cases on JAX, and check what can be checked here alone."""
     from celeba_vae.backend import configure_jax
 
-    jax = configure_jax(threads=2)
+    jax = configure_jax(2, "avx2")
     folder, *cases = sys.argv[1:]
     # What is fitted again is the same program: it is compiled once.
     jax.config.update("jax_compilation_cache_dir", f"{folder}/programs")

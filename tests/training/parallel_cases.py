@@ -40,7 +40,7 @@ def main() -> None:
     """Fit the cases."""
     from celeba_vae.backend import configure_jax
 
-    jax = configure_jax(threads=1)
+    jax = configure_jax(1, "avx2")
 
     from celeba_vae.training.parallel import process_count, process_group
 

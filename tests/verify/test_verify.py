@@ -27,7 +27,7 @@ def unmade(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
     short = {name: stages[name] for name in ("download", "prepare", "train")}
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": short}))
-    write_json(folder / MACHINE_FILE, describe_machine(THREADS))
+    write_json(folder / MACHINE_FILE, describe_machine(THREADS, "avx2"))
     commit(folder, "short")
     return folder
 
@@ -76,7 +76,7 @@ def test_the_committed_run_is_proven_and_nothing_is_left(
     # What a user's environment may hold must not lead it elsewhere.
     monkeypatch.setenv("CELEBA_VAE_SCRATCH", str(project / "data/scratch"))
     monkeypatch.setenv("GIT_DIR", "/nowhere")
-    text = verify(project, describe_machine(THREADS))
+    text = verify(project, describe_machine(THREADS, "avx2"))
     monkeypatch.delenv("GIT_DIR")
     assert "the kind of machine that made dvc.lock: every byte must be the same" in text
     assert text.endswith("Reproduced: 4 of 4 comparisons hold.")
@@ -105,7 +105,7 @@ def test_a_byte_flipped_in_a_cached_shard_is_found_in_what_was_made_of_it(
     reproduce_and_commit(project)
     assert "up to date" in succeed("dvc", "status", cwd=project)
     with pytest.raises(UserError, match=r"^not reproduced: data/metrics/train.json, data/model"):
-        verify(project, describe_machine(THREADS))
+        verify(project, describe_machine(THREADS, "avx2"))
     table = capsys.readouterr().out
     assert "| yes    | data/shards" in table
     assert "vae.weights.h5 (by up to " in table
@@ -122,7 +122,7 @@ def test_workers_whose_results_come_in_any_order_are_found(
     plant(project, "src/celeba_vae/pool.py", "pending.popleft()", shuffled)
     reproduce_and_commit(project)
     with pytest.raises(UserError, match=r"^not reproduced: data/imported, data/shards,"):
-        verify(project, describe_machine(THREADS))
+        verify(project, describe_machine(THREADS, "avx2"))
     assert "img_align_celeba.zip" in capsys.readouterr().out
 
 
@@ -162,7 +162,7 @@ def test_another_kind_of_machine_is_held_to_itself_and_to_the_metrics(
     reproduce_and_commit(project)
     # Not pretended: oneDNN then computes with fewer instructions.
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
-    here = describe_machine(THREADS)
+    here = describe_machine(THREADS, "avx2")
     text = verify(project, here)
     assert "another kind of machine than made dvc.lock (switches.onednn_max_cpu_isa: all," in text
     assert "| yes    | data/shards             | the bytes of dvc.lock" in text

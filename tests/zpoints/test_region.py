@@ -21,7 +21,14 @@ from celeba_vae.zpoints.region import (
 def model(tmp_path: Path, model_params: Callable[..., ModelParams]) -> Pretrained:
     manifest = {"image_shape": [32, 32, 3], "crop": None, "filter": "box"}
     vae = VAE(model_params(), size=32, seed=1)
-    save(vae, model_params(), manifest=manifest, threads=2, folder=tmp_path / "model")
+    save(
+        vae,
+        model_params(),
+        manifest=manifest,
+        threads=2,
+        instructions="avx2",
+        folder=tmp_path / "model",
+    )
     return load(tmp_path / "model")
 
 

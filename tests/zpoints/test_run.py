@@ -47,7 +47,7 @@ def _shards(folder: Path, *, attributes: bool) -> Path:
 def _model(folder: Path, params: ModelParams) -> Path:
     manifest = {"image_shape": [32, 32, 3], "crop": None, "filter": "box"}
     vae = VAE(params, size=32, seed=1)
-    save(vae, params, manifest=manifest, threads=2, folder=folder)
+    save(vae, params, manifest=manifest, threads=2, instructions="avx2", folder=folder)
     return folder
 
 

@@ -19,6 +19,7 @@ from celeba_vae.params import Crop, Filter, ModelParams, Side, Threads
 from celeba_vae.runtime.errors import UserError, first_problem
 from celeba_vae.runtime.files import atomic_path, reserve, write_json
 from celeba_vae.runtime.reading import read_object, reading, size_of
+from celeba_vae.runtime.switches import Instructions
 
 WEIGHTS_FILE = "vae.weights.h5"
 ARCHITECTURE_FILE = "architecture.json"
@@ -39,6 +40,7 @@ class _Architecture(BaseModel):
     crop: Crop | None
     filter: Filter
     threads: Threads
+    instructions: Instructions
     learned_sigma: bool
     model: ModelParams
 
@@ -219,7 +221,13 @@ def to_pixels(logits: np.ndarray) -> np.ndarray:
 
 
 def save(
-    vae: Any, params: ModelParams, *, manifest: Mapping[str, Any], threads: int, folder: Path
+    vae: Any,
+    params: ModelParams,
+    *,
+    manifest: Mapping[str, Any],
+    threads: int,
+    instructions: Instructions,
+    folder: Path,
 ) -> None:
     """Write the weights and what is needed to build and use the model again.
 
@@ -228,6 +236,7 @@ def save(
         params: its architecture.
         manifest: the manifest of the shards it was trained on.
         threads: TensorFlow's threads in training, which `load` uses again.
+        instructions: what its kernels could use of the processor, likewise.
         folder: where WEIGHTS_FILE and ARCHITECTURE_FILE are written.
     """
     path = folder / WEIGHTS_FILE
@@ -241,6 +250,7 @@ def save(
         crop=manifest["crop"],
         filter=manifest["filter"],
         threads=threads,
+        instructions=instructions,
         learned_sigma=vae.log_sigma is not None,
         model=params,
     )
@@ -270,7 +280,7 @@ def load(folder: str | Path = "data/model") -> Pretrained:
             f"weights, the file {held:,} bytes; {_FIX}"
         )
     if "tensorflow" not in sys.modules:
-        configure_tensorflow(described.threads)
+        configure_tensorflow(described.threads, described.instructions)
 
     from celeba_vae.model.vae import VAE
 

@@ -18,6 +18,7 @@ from celeba_vae.model.sizes import check_memory
 from celeba_vae.params import ModelParams, Params, TrainParams
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.processes import die_with_parent, resident_bytes
+from celeba_vae.runtime.switches import Instructions
 
 # The first step compiles; the second still allocates.
 _WARM_UP = 2
@@ -60,7 +61,7 @@ def measure(params: Params, *, steps: int, optimizer: str, recompute: bool) -> M
     """Run `_WARM_UP` and then `steps` steps of training on random images, in another process.
 
     Args:
-        params: model, train, prepare.size and threads.
+        params: model, train, prepare.size, threads and instructions.
         steps: how many are timed.
         optimizer: "adam", as in training, or another of Keras' optimizers.
         recompute: whether activations are computed anew for the gradients instead of kept.
@@ -75,6 +76,7 @@ def measure(params: Params, *, steps: int, optimizer: str, recompute: bool) -> M
         "train": params.train.model_dump(),
         "size": params.prepare.size,
         "threads": params.threads,
+        "instructions": params.instructions,
         "steps": steps,
         "optimizer": optimizer,
         "recompute": recompute,
@@ -119,13 +121,14 @@ def _run(
     *,
     size: int,
     threads: int,
+    instructions: Instructions,
     steps: int,
     optimizer: str,
     recompute: bool,
 ) -> dict[str, Any]:
     from celeba_vae.backend import configure_backend
 
-    configure_backend(train.backend, threads)
+    configure_backend(train.backend, threads, instructions)
     import keras
     import numpy as np
 

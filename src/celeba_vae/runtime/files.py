@@ -3,10 +3,12 @@
 import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -66,7 +68,13 @@ def write_arrays(path: Path, arrays: Any) -> None:
 
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         if path.suffix == ".npz":
-            np.savez(file, **arrays)
+            # np.savez opens members whose size it does not know, and Python's patch versions write
+            # other headers for those.
+            with zipfile.ZipFile(file, "w") as archive:
+                for name, array in arrays.items():
+                    member = io.BytesIO()
+                    np.save(member, array, allow_pickle=False)
+                    archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getbuffer())
         else:
             np.save(file, arrays, allow_pickle=False)
 

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from celeba_vae.machine import training_machine
 from celeba_vae.model.sizes import check_memory
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams, RunParams, TrainParams, check_batch_size
@@ -64,7 +63,7 @@ def train_model(
     *,
     model: ModelParams,
     train: TrainParams,
-    threads: int,
+    machine: Mapping[str, Any],
     run: RunParams,
     code: Mapping[str, str],
 ) -> Trained:
@@ -78,7 +77,7 @@ def train_model(
         scratch: where states are kept, see `state`.
         model: the architecture.
         train: the parameters of the fit.
-        threads: the backend's threads within an operation.
+        machine: what the bits depend on beside all else, see `machine.training_machine`.
         run: after how many steps the state is kept, and how many bytes all states may take.
         code: sha256 of each source file that trains, by name; other code starts afresh.
 
@@ -101,7 +100,7 @@ def train_model(
         learned_sigma=train.sigma == "learned",
         precision=train.precision,
     )
-    identity = _identity(data, model=model, train=train, threads=threads, code=code)
+    identity = _identity(data, model=model, train=train, machine=machine, code=code)
     _check_the_same({**identity, "epochs": train.epochs, "checkpoint_steps": run.checkpoint_steps})
     with own_folder(scratch, identity) if is_main() else nullcontext() as folder:
         state: State | None = None
@@ -160,7 +159,7 @@ def _identity(
     *,
     model: ModelParams,
     train: TrainParams,
-    threads: int,
+    machine: Mapping[str, Any],
     code: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return all that the bits of a fit depend on; the fingerprint is made of it."""
@@ -172,7 +171,7 @@ def _identity(
         "model": model.model_dump(),
         "train": settings,
         "data": data.sha256,
-        "machine": training_machine(threads, train.backend, processes=process_count()),
+        "machine": dict(machine),
         "code": dict(code),
     }
 

@@ -27,9 +27,9 @@ METRICS = Path("data/metrics")
 def verify(project: Path, here: dict[str, Any], *, results: Path | None = None) -> str:
     """Reproduce the committed state in an empty folder and compare it with its dvc.lock.
 
-    On a machine of the kind that made the lock, every byte must be the same. On another kind only
-    the archive and the shards; a second reproduction must be identical to the first, and the
-    metrics must agree within `TOLERANCES`, while the rest is reported.
+    Every byte must be the same. But with native instructions, on another kind of machine than made
+    the lock, only the archive and the shards; a second reproduction must be identical to the first,
+    and the metrics must agree within `TOLERANCES`, while the rest is reported.
 
     Args:
         project: the top folder of the project.
@@ -49,12 +49,14 @@ def verify(project: Path, here: dict[str, Any], *, results: Path | None = None) 
         committed = read_run(first / "dvc.lock", _cache_of(project))
         metrics = _read_metrics(first)
         differing = differences(read_machine(first / MACHINE_FILE), here)
-        click.echo(_announcement(commit, work, differing), err=True)
+        another_kind = here["instructions"] == "native" and bool(differing)
+        click.echo(_announcement(commit, work, twice=another_kind), err=True)
         made = _reproduce(first, "reproduction", results)
-        if not differing:
+        if not another_kind:
             rule = "the bytes of dvc.lock"
             rows = [same_bytes(name, committed, made, rule=rule) for name in committed.outs]
-            kind = "the kind of machine that made dvc.lock: every byte must be the same"
+            kind = f"a machine that differs from its record ({'; '.join(differing)})"
+            kind = f"{kind if differing else 'this machine'}: every byte must be the same"
         else:
             clone(project, work / "second")
             again = reproduce(work / "second", label="second reproduction")
@@ -139,8 +141,8 @@ def _read_metrics(project: Path) -> dict[str, Any]:
     return {file.stem: read_object(file, fix="`dvc repro` makes it anew") for file in files}
 
 
-def _announcement(commit: str, work: Path, differing: Sequence[str]) -> str:
-    times = "twice, for this is another kind of machine than made dvc.lock" if differing else "once"
+def _announcement(commit: str, work: Path, *, twice: bool) -> str:
+    times = "twice, for this is another kind of machine than made dvc.lock" if twice else "once"
     return (
         f"verifying commit {commit} in {work}: {times}; the default run takes four minutes on 2 "
         "free cores, nine on busy ones"

@@ -1,7 +1,7 @@
 """How far metrics may be from the committed ones on another kind of machine, and why.
 
-There the last bits of every product differ, and a training multiplies them: the two models are
-two draws of the same, as if the noise in z had been another.
+With `instructions: native` only: there the last bits of every product differ, and a training
+multiplies them: the two models are two draws of the same, as if the noise in z had been another.
 """
 
 from collections.abc import Mapping
