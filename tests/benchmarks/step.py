@@ -83,7 +83,7 @@ class Ours:
         from celeba_vae.backend import configure_tensorflow
 
         params = params_of(arguments)
-        configure_tensorflow(params.threads)
+        configure_tensorflow(params.threads, params.instructions)
         from celeba_vae.model.vae import VAE
         from celeba_vae.shards.read import Split
         from celeba_vae.training.fit import batches_of_epoch
@@ -332,7 +332,8 @@ class Product:
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
         from celeba_vae.backend import configure_tensorflow
 
-        self.tf = configure_tensorflow(params_of(arguments).threads)
+        params = params_of(arguments)
+        self.tf = configure_tensorflow(params.threads, params.instructions)
         self.matrix = self.tf.random.stateless_normal((SIDE, SIDE), (1, 1))
         self.multiply = self.tf.function(self.tf.linalg.matmul)
         self.ready = {"notes": f"{SIDE} x {SIDE}"}
