@@ -1,8 +1,14 @@
 """Fixtures that tests of several modules share."""
 
+# ruff: noqa: E402
 import os
 from collections.abc import Callable
 from pathlib import Path
+
+from celeba_vae.runtime.switches import set_switches
+
+# Before NumPy is imported, as the stages do.
+set_switches("avx2")
 
 import numpy as np
 import pytest

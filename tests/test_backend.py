@@ -43,7 +43,7 @@ sys.meta_path.insert(0, Missing())
     code += """
 import os
 from celeba_vae.backend import configure_backend
-configure_backend("jax", 3)
+configure_backend("jax", 3, "avx2")
 import keras
 print(keras.backend.backend(), os.environ["XLA_FLAGS"], "tensorflow" in sys.modules)
 """
@@ -56,6 +56,7 @@ print(keras.backend.backend(), os.environ["XLA_FLAGS"], "tensorflow" in sys.modu
     )
     if installed:
         flags = "--xla_dump_max_hlo_modules=1 --xla_gpu_deterministic_ops=true"
+        flags += " --xla_cpu_max_isa=AVX2"
         assert done.stdout == f"jax {flags} False\n", done.stderr
     else:
         assert "UserError: train.backend is jax, but JAX is not installed" in done.stderr

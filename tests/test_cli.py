@@ -296,7 +296,7 @@ def test_parameters_prints_the_articles_totals(
     assert "2,757,571" in done.stdout
     monkeypatch.chdir(ROOT)
     # In this process TensorFlow has been configured.
-    monkeypatch.setattr("celeba_vae.backend.configure_tensorflow", lambda threads: None)
+    monkeypatch.setattr("celeba_vae.backend.configure_tensorflow", lambda *given: None)
     overrides = ("-S", "model.z_dim=512", "-S", "model.inter_dense=256", "--json")
     report = json.loads(command("parameters", *overrides))
     assert report["decoder"]["parameters"] == 5_116_867

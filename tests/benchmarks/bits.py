@@ -37,15 +37,14 @@ def numpy_operations() -> Results:
     import numpy as np
 
     generator = np.random.default_rng(1)
-    for dtype in (np.float32, np.float64):
-        x = generator.standard_normal((600, 257)).astype(dtype)
-        positive = np.abs(x) + dtype(0.01)
-        name = np.dtype(dtype).name
+    for name in ("float32", "float64"):
+        x: Any = generator.standard_normal((600, 257)).astype(name)
+        positive: Any = np.abs(x) + 0.01
         for function in ("exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "tanh", "sin"):
             yield f"{function} {name}", getattr(np, function)(positive)
         for function in ("cos", "cbrt", "arctan", "square", "reciprocal"):
             yield f"{function} {name}", getattr(np, function)(positive)
-        yield f"power {name}", positive ** dtype(1.7)
+        yield f"power {name}", positive**1.7
         yield f"divide {name}", x / positive
         yield f"sum {name}", [x.sum(), x.sum(axis=0), x.sum(axis=1), x.cumsum()]
         yield f"mean and std {name}", [x.mean(axis=0), x.std(axis=0), np.cov(x.T)]

@@ -250,7 +250,9 @@ def test_weights_that_are_nan_are_not_saved(
     vae = VAE(model_params(), size=32, seed=1)
     vae.encoder.weights[0].assign(np.full(vae.encoder.weights[0].shape, np.nan))
     with pytest.raises(UserError, match=r"conv_1/kernel hold NaN .* smaller train.learning_rate"):
-        save(vae, model_params(), manifest=MANIFEST, threads=2, folder=tmp_path)
+        save(
+            vae, model_params(), manifest=MANIFEST, threads=2, instructions="avx2", folder=tmp_path
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -296,7 +298,14 @@ def test_a_nearly_full_disk_leaves_nothing_half_written(
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, usual[1]))
         try:
             with pytest.raises(OSError, match="File too large") as caught:
-                save(vae, model_params(), manifest=MANIFEST, threads=2, folder=tmp_path / "full")
+                save(
+                    vae,
+                    model_params(),
+                    manifest=MANIFEST,
+                    threads=2,
+                    instructions="avx2",
+                    folder=tmp_path / "full",
+                )
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, usual)
         assert caught.value.filename == str(tmp_path / "full")
@@ -310,7 +319,14 @@ def test_no_file_of_weights_is_larger_than_the_room_that_is_asked_for(
     tmp_path: Path, model_params: Callable[..., ModelParams], changes: dict[str, object]
 ) -> None:
     vae = VAE(model_params(**changes), size=32, seed=1)
-    save(vae, model_params(**changes), manifest=MANIFEST, threads=2, folder=tmp_path)
+    save(
+        vae,
+        model_params(**changes),
+        manifest=MANIFEST,
+        threads=2,
+        instructions="avx2",
+        folder=tmp_path,
+    )
     assert (tmp_path / "vae.weights.h5").stat().st_size < _largest_file(vae)
 
 

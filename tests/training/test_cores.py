@@ -17,7 +17,7 @@ os.sched_setaffinity(0, json.loads(sys.argv[1]))
 from celeba_vae.params import load_params
 params = load_params(overrides=["train.epochs=1", "train.batch_size=64"])
 from celeba_vae.backend import configure_backend
-configure_backend(sys.argv[2], params.threads)
+configure_backend(sys.argv[2], params.threads, params.instructions)
 import numpy as np
 from celeba_vae.latent.cloud import Cloud
 from celeba_vae.model.vae import VAE

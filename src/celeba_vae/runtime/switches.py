@@ -30,6 +30,7 @@ _ALWAYS = {
     # No folder: a user's keras.json changes the precision and the order of the axes.
     "KERAS_HOME": os.devnull,
 }
+_CPUINFO = Path("/proc/cpuinfo")
 # The libraries take switches from the surroundings, many of which change bits. None is taken ...
 _SWITCHES = re.compile(
     "(CV|DNNL|JAX|KERAS|MKL|NPY|NVIDIA_TF32|OMP|ONEDNN|OPENBLAS|OPENCV|SCIPY|SKLEARN|TF|XLA)_"
@@ -52,7 +53,8 @@ def set_switches(instructions: Instructions) -> None:
     Args:
         instructions: what their kernels may use of the processor.
     """
-    wanted = _ALWAYS | (_AVX2 if instructions == "avx2" else {})
+    limited = instructions == "avx2" and platform.machine() == "x86_64"
+    wanted = _ALWAYS | (_AVX2 if limited else {})
     for name, value in sorted(os.environ.items()):
         if not _SWITCHES.match(name) or _TAKEN.match(name) or value == wanted.get(name):
             continue
@@ -77,7 +79,7 @@ def check_processor(instructions: Instructions) -> None:
         return
     what = platform.machine()
     if what == "x86_64":
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+        flags = _CPUINFO.read_text(encoding="utf-8").split()
         if {"avx2", "fma"} <= set(flags):
             return
         what = "one without AVX2 and FMA"
