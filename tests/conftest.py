@@ -18,12 +18,14 @@ from celeba_vae.params import ModelParams, Params, load_params
 from celeba_vae.verify.tiny_params import TINY
 from tests.support import ROOT, built_once, reproduce_tiny
 
+NATIVE = os.environ.get("TESTED_INSTRUCTIONS") == "native"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     # Once a process, before any test imports TensorFlow: what the stages do as well. The process
     # that only hands out the tests needs none.
     if config.getoption("dist", "no") == "no":
-        configure_tensorflow(2, "avx2")
+        configure_tensorflow(2, "native" if NATIVE else "avx2")
 
 
 # The files that take longest, in this order: each goes to one of the two processes as a whole, and
@@ -43,6 +45,8 @@ LONGEST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: place for place, name in enumerate(LONGEST)}
+    wanted = [item for item in items if bool(item.get_closest_marker("native")) == NATIVE]
+    items[:] = wanted
     items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(LONGEST)))
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from threadpoolctl import threadpool_info
 
 from celeba_vae.backend import _is_noise, configure_jax, configure_tensorflow
-from tests.support import ROOT
+from tests.support import ROOT, run
 
 
 def test_switches_are_set() -> None:
@@ -15,6 +15,28 @@ def test_switches_are_set() -> None:
     assert tf.config.threading.get_intra_op_parallelism_threads() == 2
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
     assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+
+
+def test_what_needs_more_than_avx2() -> None:
+    wanted = (
+        "tests/model/test_layers.py",
+        "tests/model/test_losses.py",
+        "tests/training/test_fit.py",
+    )
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *wanted)
+    done = run(*command, cwd=ROOT, env={"TESTED_INSTRUCTIONS": "native"}, timeout=280)
+    assert done.returncode == 0, done.stdout
+    assert "12 passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_what_needs_more_than_avx2_and_time() -> None:
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    done = run(
+        *command, "tests/training/test_jax.py", cwd=ROOT, env={"TESTED_INSTRUCTIONS": "native"}
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
 
 
 def test_too_late_is_an_error() -> None:

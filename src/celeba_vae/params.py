@@ -397,6 +397,15 @@ class Params(_Group):
                 f"prepare.size = {self.prepare.size} is not divisible by {shrink}, the product of "
                 f"model.strides: the Decoder could not restore the size of the image"
             )
+        if (self.train.precision, self.train.backend, self.instructions) == (
+            "bfloat16",
+            "tensorflow",
+            "avx2",
+        ):
+            raise ValueError(
+                "train.precision = 'bfloat16' on tensorflow needs instructions=native: AVX2 "
+                "computes no bfloat16"
+            )
         if self.download.source == "synthetic":
             _check_splits(self.download.images, self.prepare, self.train.batch_size)
         generate, attributes = self.generate, self.attributes

@@ -81,6 +81,7 @@ def test_in_float64_to_the_last_digits(name: str) -> None:
         np.testing.assert_allclose(value, other, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("name", MAKERS)
 def test_in_bfloat16_as_near_as_keras(name: str) -> None:
     inputs = images((4, 8, 8, 3))

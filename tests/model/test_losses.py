@@ -268,6 +268,7 @@ def test_gradients_agree_with_finite_differences(
         keras.config.set_floatx("float32")
 
 
+@pytest.mark.native
 @pytest.mark.parametrize(("loss", "sigma"), KINDS)
 @pytest.mark.parametrize("training", [False, True])
 def test_bfloat16_changes_losses_by_a_few_per_mille(

@@ -39,7 +39,9 @@ def test_switches_of_the_surroundings_are_not_used_and_said(
     assert not gone & set(surroundings)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 5
-    assert "note: TF_XLA_FLAGS=--tf_xla_auto_jit=2\\x1b[2J is not used: what changes bits" in said[4]
+    assert (
+        "note: TF_XLA_FLAGS=--tf_xla_auto_jit=2\\x1b[2J is not used: what changes bits" in said[4]
+    )
 
 
 def test_what_a_user_decides_stays(

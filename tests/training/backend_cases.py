@@ -45,7 +45,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "residual": ("model.blocks=residual", "model.inter_dense=7", "model.log_var_bound=10.0"),
     "micro-batches": ("train.accumulate=4",),
     "micro-batches, no batch norm": ("train.accumulate=8", "model.batch_norm=false"),
-    "bfloat16": ("train.precision=bfloat16",),
+    "bfloat16": ("train.precision=bfloat16", "instructions=native"),
 }
 
 

@@ -112,7 +112,7 @@ def test_same_seed_same_bits_other_seed_other_bits(
     assert not np.array_equal(weights(runs[0][0]), weights(runs[2][0]))
 
 
-OPTIONS: list[dict[str, object]] = [
+OPTIONS = [
     {},
     {
         "ema": 0.8,
@@ -124,11 +124,12 @@ OPTIONS: list[dict[str, object]] = [
         "learning_rate_decay": 0.7,
     },
     {"loss": "gaussian", "sigma": "learned", "learning_rate_schedule": "cosine"},
-    {"precision": "bfloat16", "accumulate": 4},
+    {"ema": 0.5, "accumulate": 4},
+    pytest.param({"precision": "bfloat16", "accumulate": 4}, marks=pytest.mark.native),
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "many", "learned", "lean"])
+@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "many", "learned", "lean", "bfloat16"])
 def test_a_fit_that_goes_on_from_any_step_ends_in_the_same_bits(
     model_params: Make,
     train_params: MakeTrain,
@@ -345,6 +346,7 @@ def test_micro_batches_with_batch_norm_are_normalised_by_themselves(
     assert int(kept[1].states[0].arrays["optimizer"][0]) == 1
 
 
+@pytest.mark.native
 def test_bfloat16_is_close_to_float32_and_its_weights_are_float32(
     model_params: Make, train_params: MakeTrain, random_images: np.ndarray
 ) -> None:

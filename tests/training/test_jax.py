@@ -14,6 +14,7 @@ from tests.support import ROOT, run
 from tests.training.backend_cases import CASES, fit_case, params_of, sums_of
 
 QUICK = ("many",)
+NATIVE = ("bfloat16",)
 # Compiling is most of the time: the program need not be a fast one.
 FAST_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
@@ -67,4 +68,12 @@ def test_the_same_losses_as_on_tensorflow(random_images: np.ndarray, tmp_path: P
 def test_all_kinds_of_models_have_the_same_losses(
     random_images: np.ndarray, tmp_path: Path
 ) -> None:
-    compare(tuple(case for case in CASES if case not in QUICK), random_images, tmp_path)
+    compare(tuple(case for case in CASES if case not in QUICK + NATIVE), random_images, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.native
+def test_in_bfloat16_the_losses_are_as_near_as_it_is_exact(
+    random_images: np.ndarray, tmp_path: Path
+) -> None:
+    compare(NATIVE, random_images, tmp_path)
