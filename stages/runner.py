@@ -37,6 +37,7 @@ def run(stage: Callable[[Params], None]) -> None:
             _check_own_code()
             params = load_params()
             check_processor(params.instructions)
+            check_network(params)
             # Before a stage imports NumPy. Those that let kernels use more say so themselves.
             set_switches("avx2")
             code = {name: sha256_of(Path(name)) for name in _source_files()}
@@ -45,6 +46,17 @@ def run(stage: Callable[[Params], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+
+
+def check_network(params: Params) -> None:
+    """Check that the file that evaluate.fid names is there, before hours of training.
+
+    Raises:
+        UserError: it is not.
+    """
+    network = params.evaluate.fid
+    if network is not None and not Path(network).is_file():
+        raise UserError(f"evaluate.fid = {network}: is not a file; give it, or leave it empty")
 
 
 def loaded_code() -> dict[str, str]:

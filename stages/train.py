@@ -1,9 +1,6 @@
 """Stage `train`: fit the VAE to the training shards."""
 
-from pathlib import Path
-
 from celeba_vae.params import Params
-from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.places import METRICS, MODEL, SHARDS
 from stages.runner import loaded_code, run
 
@@ -13,12 +10,6 @@ def train(params: Params) -> None:
 
     Where several processes train together, each runs this stage, and only the main one writes.
     """
-    # Not a parameter of this stage, and of no influence on what it makes: only so that a wrong path
-    # is known before hours of training and not after them.
-    network = params.evaluate.fid
-    if network is not None and not Path(network).is_file():
-        raise UserError(f"evaluate.fid = {network}: is not a file; give it, or leave it empty")
-
     from celeba_vae.backend import configure_backend
 
     configure_backend(params.train.backend, params.threads, params.instructions)

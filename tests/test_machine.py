@@ -36,7 +36,9 @@ def test_with_native_instructions_the_processor_is_part_of_it(tmp_path: Path) ->
     (tmp_path / "params.yaml").write_text(
         text.replace("instructions: avx2", "instructions: native")
     )
-    done = run("celeba-vae", "machine", "--record", cwd=tmp_path)
+    done = run(
+        "celeba-vae", "machine", "--record", cwd=tmp_path, env={"PYTHONPATH": str(ROOT / "src")}
+    )
     assert done.returncode == 0, done.stderr
     native = json.loads((tmp_path / MACHINE_FILE).read_text())
     here = describe_machine(2, "avx2")

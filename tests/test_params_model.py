@@ -31,6 +31,7 @@ def test_sigma_is_a_number_or_a_way_to_find_it(text: str, value: float | str) ->
         (["train.accumulate=5"], "train.accumulate = 5 does not divide train.batch_size = 32"),
         (["train.accumulate=0"], "train.accumulate = 0: input should be greater than or equal"),
         (["train.backend=torch"], "train.backend = 'torch': input should be 'tensorflow' or 'jax'"),
+        (["train.precision=bfloat16"], "on tensorflow needs instructions=native"),
         (["train.precision=float16"], "'float16': input should be 'float32' or 'bfloat16'"),
         (["model.blocks=dense"], "model.blocks = 'dense': input should be 'plain' or 'residual'"),
         (["model.variational="], "model.variational = None: input should be a valid boolean"),

@@ -24,6 +24,7 @@ from stages.evaluate import evaluate
 from stages.generate import generate
 from stages.prepare import prepare
 from stages.report import report
+from stages.runner import check_network
 from stages.train import train
 from stages.zpoints import zpoints
 from tests.support import ROOT
@@ -163,11 +164,11 @@ def test_a_split_of_one_image_is_refused_before_the_training(
     assert not (tmp_path / "data/model").exists()
 
 
-def test_a_wrong_path_for_a_later_stage_is_refused_before_the_training(tmp_path: Path) -> None:
+def test_a_wrong_path_for_a_later_stage_is_refused_before_the_first(tmp_path: Path) -> None:
     path = tmp_path / "classify_image_graph_def.pb"
     params = load_params(ROOT / "params.yaml", (*TINY, f"evaluate.fid={path}"))
     with pytest.raises(UserError, match=f"evaluate.fid = {path}: is not a file"):
-        train(params)
+        check_network(params)
 
 
 @pytest.mark.slow
@@ -225,7 +226,7 @@ EXTREMES = {
         *("model.strides=[8]", "model.kernel=1", "zpoints.tests=full"),
     ),
     "the smallest sigma": (
-        *("train.loss=gaussian", "train.sigma=0.001", "train.precision=bfloat16"),
+        *("train.loss=gaussian", "train.sigma=0.001"),
         *("model.strides=[1, 1]", "generate.sampler=normal"),
     ),
     "the best sigma, an image at a time": (

@@ -51,6 +51,7 @@ def test_what_a_user_decides_stays(
         "CUDA_VISIBLE_DEVICES": "1",
         "JAX_PLATFORMS": "cpu",
         "KERAS_DISTRIBUTION_PROCESS_ID": "0",
+        "TF_CLI_CONFIG_FILE": "/home/someone/.terraformrc",
         "TF_CPP_MIN_LOG_LEVEL": "0",
         "XLA_FLAGS": "--xla_dump_max_hlo_modules=1",
         "XLA_PYTHON_CLIENT_MEM_FRACTION": ".9",

@@ -78,8 +78,8 @@ MODIFIED = "is modified since then; run `dvc repro`, commit dvc.lock and data/me
         ),
         (  # What DVC itself does not notice.
             "dvc.yaml",
-            "params: [model, train, threads]",
-            "params: [train, threads]",
+            "params: [model, train, threads, instructions]",
+            "params: [train, threads, instructions]",
             "dvc.lock: train: parameter model is in dvc.lock only; run `dvc repro`",
         ),
     ],

@@ -74,7 +74,11 @@ def sweep_cases(overrides: Sequence[str]) -> list[Case]:
     ]
     levers = [
         _case(LEVERS, "as it is", at_128),
-        _case(LEVERS, "mixed precision (bfloat16)", (*at_128, "train.precision=bfloat16")),
+        _case(
+            LEVERS,
+            "mixed precision (bfloat16)",
+            (*at_128, "train.precision=bfloat16", "instructions=native"),
+        ),
         _case(LEVERS, "gradients of 8 times 16 images", (*at_128, "train.accumulate=8")),
         _case(LEVERS, "activations recomputed", at_128, recompute=True),
         _case(LEVERS, "SGD instead of Adam", at_128, optimizer="SGD"),
