@@ -431,10 +431,11 @@ def verify(quick: bool, consistency: bool, results: Path | None) -> None:
     First what needs no run: dvc.lock agrees with dvc.yaml, params.yaml and the code; deps are
     complete; README.md and docs/ state the values of the committed JSON files; params.yaml
     survives `-S`; and requirements.lock is what is installed. Then the stages are run in an empty
-    clone of the commit, without any cache, and their results compared with dvc.lock. On the kind
-    of machine that made dvc.lock every byte must be the same. On another kind the archive and the
-    shards must be the same, a second run must repeat the first, and metrics must agree within a
-    tolerance. It ends with a table and a verdict; where that is no, with status 1.
+    clone of the commit, without any cache, and their results compared with dvc.lock: every byte
+    must be the same. Only with native instructions, on another kind of machine than made dvc.lock,
+    is that asked of the archive and the shards alone; a second run must repeat the first, and
+    metrics must agree within a tolerance. It ends with a table and a verdict; where that is no,
+    with status 1.
     """
     from celeba_vae.verify.consistency import find_inconsistencies
 

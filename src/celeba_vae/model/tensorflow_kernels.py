@@ -5,6 +5,30 @@ import tensorflow as tf
 from celeba_vae.runtime.arrays import Tensor
 
 
+def normalized(
+    inputs: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    *,
+    mean: Tensor,
+    variance: Tensor,
+    epsilon: float,
+) -> Tensor:
+    """Normalise inputs, float32 (n, height, width, channels), by a given mean and variance.
+
+    The other arguments are those of `batch_normalized`; mean and variance are (channels,).
+    """
+    return tf.raw_ops.FusedBatchNormV3(
+        x=inputs,
+        scale=tf.convert_to_tensor(gamma),
+        offset=tf.convert_to_tensor(beta),
+        mean=tf.convert_to_tensor(mean),
+        variance=tf.convert_to_tensor(variance),
+        epsilon=epsilon,
+        is_training=False,
+    )[0]
+
+
 def batch_normalized(
     inputs: Tensor, gamma: Tensor, beta: Tensor, *, epsilon: float
 ) -> tuple[Tensor, Tensor, Tensor]:

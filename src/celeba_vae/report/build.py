@@ -316,8 +316,8 @@ def _provenance(data: Path, groups: Json, code: Mapping[str, str]) -> Section:
         ),
     ]
     intro = (
-        "The same data, code and parameters give the same metrics, and on the same kind of "
-        "machine the same bytes. DVC keeps the hashes of every file in dvc.lock."
+        "The same data, code, parameters and versions give the same bytes. DVC keeps the hashes of "
+        "every file in dvc.lock."
     )
     return Section("provenance", "Where it comes from", intro, parts)
 
