@@ -16,7 +16,7 @@ def test_every_stage_is_described_and_names_its_own_source() -> None:
     for name, stage in PIPELINE["stages"].items():
         assert stage["desc"]
         assert stage["cmd"] == f"exec env PYTHONPATH=src python -m stages.{name}"
-        assert (ROOT / f"stages/{name}.py").read_text().count("\n") <= 50
+        assert (ROOT / f"stages/{name}.py").read_text().count("\n") <= 60
 
 
 def test_committed_default_needs_no_network() -> None:

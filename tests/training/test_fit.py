@@ -205,15 +205,19 @@ def test_best_is_the_epoch_with_the_smallest_validation_loss(
 ) -> None:
     # So large a step size that validation jumps up and down.
     wild = {"epochs": 6, "learning_rate": 0.2}
-    _, last = fitted(random_images, model_params(), train_params(**wild))
+    _, last = fitted(random_images, model_params(log_var_bound=5.0), train_params(**wild))
     losses = [row["val_loss"] for row in last.history]
     best = losses.index(min(losses)) + 1
     assert last.epoch == 6
-    chosen, found = fitted(random_images, model_params(), train_params(**wild, select="best"))
+    chosen, found = fitted(
+        random_images, model_params(log_var_bound=5.0), train_params(**wild, select="best")
+    )
     assert found.history == last.history
     assert found.epoch == best
     assert best < 6, "validation went down to the end: this test shows nothing"
-    short, _ = fitted(random_images, model_params(), train_params(**wild | {"epochs": best}))
+    short, _ = fitted(
+        random_images, model_params(log_var_bound=5.0), train_params(**wild | {"epochs": best})
+    )
     assert weights(chosen).tobytes() == weights(short).tobytes()
 
 
@@ -223,14 +227,17 @@ def test_early_stopping_ends_the_fit(
     wild = {"epochs": 30, "learning_rate": 0.2}
     kept = Kept()
     _, found = fitted(
-        random_images, model_params(), train_params(**wild, early_stopping=2), kept=kept
+        random_images,
+        model_params(log_var_bound=5.0),
+        train_params(**wild, early_stopping=2),
+        kept=kept,
     )
     losses = [row["val_loss"] for row in found.history]
     assert len(losses) < 30
     assert losses.index(min(losses)) == len(losses) - 3
     _, again = fitted(
         random_images,
-        model_params(),
+        model_params(log_var_bound=5.0),
         train_params(**wild, early_stopping=2),
         state=kept.states[-1],
     )
