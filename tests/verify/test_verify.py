@@ -156,15 +156,17 @@ def test_threads_that_follow_the_processors_are_found_by_the_quick_gate(project:
 
 
 @pytest.mark.slow
-def test_another_kind_of_machine_is_held_to_itself_and_to_the_metrics(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    reproduce_and_commit(project)
+def test_another_kind_of_machine_is_held_to_itself_and_to_the_metrics(project: Path) -> None:
+    set_params(project, "instructions=native")
+    here = describe_machine(THREADS, "native")
+    write_json(project / MACHINE_FILE, here | {"features": ["ONLY"]})
     # Not pretended: oneDNN then computes with fewer instructions.
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
-    here = describe_machine(THREADS, "avx2")
+    usual, fewer = '"TF_ENABLE_ONEDNN_OPTS": "1",', '"ONEDNN_MAX_CPU_ISA": "SSE41",'
+    plant(project, "src/celeba_vae/runtime/switches.py", usual, f"{usual} {fewer}")
+    reproduce_and_commit(project)
+    plant(project, "src/celeba_vae/runtime/switches.py", fewer, "")
     text = verify(project, here)
-    assert "another kind of machine than made dvc.lock (switches.onednn_max_cpu_isa: all," in text
+    assert "another kind of machine than made dvc.lock (features: ONLY, here" in text
     assert "| yes    | data/shards             | the bytes of dvc.lock" in text
     assert "| -      | data/model              | reported: bytes of dvc.lock" in text
     assert "vae.weights.h5 (by up to " in text
