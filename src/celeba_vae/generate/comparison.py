@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,8 +95,8 @@ def compare_faces(runs: Mapping[str, Path], *, columns: int, seed: int) -> NDArr
 
 def _radii(path: Path) -> Mapping[str, float]:
     fix = "`dvc repro` makes it anew"
-    train = read_object(path, fix=fix).get("train")
+    train: Any = read_object(path, fix=fix).get("train")
     try:
-        return {name: float(train[name]) for name in ("chi_mean", "z_radius_mean")}  # type: ignore[index]
+        return {name: float(train[name]) for name in ("chi_mean", "z_radius_mean")}
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path}: holds no values of z-points; {fix}") from None
