@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from celeba_vae.cli import Real, cli, main
+from celeba_vae.cli import cli, main
+from celeba_vae.cli.options import Real
 from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.directions import DIRECTIONS_FILE, direction_arrays
 from celeba_vae.latent.fitting import fit_samplers

@@ -268,7 +268,7 @@ def test_the_code_on_the_page_is_what_dvc_hashes(monkeypatch: pytest.MonkeyPatch
     code = _code()
     assert list(code) == hashed
     assert code["stages/report.py"] == sha256_of(Path("stages/report.py"))
-    assert "src/celeba_vae/cli.py" not in code
+    assert "src/celeba_vae/cli/faces.py" not in code
 
 
 def test_the_recorded_machine_is_shown(data: Path) -> None:

@@ -31,7 +31,11 @@ def shell(code: str, redirected: str, folder: Path) -> subprocess.CompletedProce
         ),
         ("with end(): print('said')", "| true", "standard output: Broken pipe"),
         ("with end(): open('no\\n/file')", "", r"no\n/file: No such file or directory"),
-        ("from celeba_vae.cli import UserError\nwith end(): raise UserError('so')", "", "so"),
+        (
+            "from celeba_vae.runtime.errors import UserError\nwith end(): raise UserError('so')",
+            "",
+            "so",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

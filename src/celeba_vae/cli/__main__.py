@@ -1,0 +1,6 @@
+"""The same as `celeba-vae`: `python -m celeba_vae.cli`."""
+
+from celeba_vae.cli import main
+
+if __name__ == "__main__":
+    main()
