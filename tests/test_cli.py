@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from celeba_vae.cli import cli, main
 from celeba_vae.cli.options import Real
+from celeba_vae.cli.program import cli, main
 from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.directions import DIRECTIONS_FILE, direction_arrays
 from celeba_vae.latent.fitting import fit_samplers
@@ -106,7 +106,7 @@ def test_help_names_every_command_and_needs_no_tensorflow(command: Command, fold
         assert name in text
         assert "--help" in command(name, "--help")
     code = (
-        "import sys, celeba_vae.cli as c\n"
+        "import sys, celeba_vae.cli.program as c\n"
         "try: c.main()\n"
         "finally: assert not {'tensorflow', 'numpy', 'pydantic'} & set(sys.modules)"
     )

@@ -82,7 +82,7 @@ def test_wrong_options_are_refused_before_any_work(project: Path) -> None:
 
 def test_tensorflow_is_not_loaded(project: Path) -> None:
     code = (
-        "import sys, celeba_vae.cli as c\n"
+        "import sys, celeba_vae.cli.program as c\n"
         "try: c.main()\n"
         "finally: assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from celeba_vae.cli import cli
+from celeba_vae.cli.program import cli
 from celeba_vae.machine import (
     MACHINE_FILE,
     describe_machine,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from celeba_vae.cli import cli
+from celeba_vae.cli.program import cli
 
 
 def make_cli(root: Path) -> str:

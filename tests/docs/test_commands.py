@@ -24,7 +24,7 @@ import pytest
 from dvc.cli import DvcParserError
 from dvc.cli.parser import get_main_parser
 
-from celeba_vae.cli import cli
+from celeba_vae.cli.program import cli
 from celeba_vae.params import load_params
 from celeba_vae.runtime.errors import UserError
 from docs.generator.notebook import PAGE as NOTEBOOK

@@ -9,7 +9,7 @@ import click
 import pytest
 import yaml
 
-from celeba_vae.cli import cli
+from celeba_vae.cli.program import cli
 from docs.generator.pages import MAKERS, expand
 from docs.generator.parameters import CHECKED_BY_FUNCTION, allowed, make_parameters, read_entries
 from docs.generator.stages import read_stages

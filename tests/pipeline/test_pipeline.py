@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from celeba_vae.cli import cli
+from celeba_vae.cli.program import cli
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.shards.read import file_names
 from celeba_vae.verify.tiny_params import set_params

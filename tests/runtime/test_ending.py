@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from celeba_vae.cli import cli
+from celeba_vae.cli.program import cli
 from tests.support import ROOT, own_environment
 
 START = "import os, sys\nfrom celeba_vae.runtime.ending import ending_in_one_line as end\n"

@@ -96,7 +96,7 @@ print(json.dumps([keras.config.floatx(), keras.config.image_data_format()]))
     assert settings.read_text() == content
 
 
-@pytest.mark.parametrize("module", ["stages.runner", "celeba_vae.cli"])
+@pytest.mark.parametrize("module", ["stages.runner", "celeba_vae.cli.program"])
 def test_numpy_is_not_loaded_before_its_switches_are_set(tmp_path: Path, module: str) -> None:
     script = f"""
 import sys, {module}
