@@ -28,17 +28,15 @@ def train(params: Params) -> None:
         if is_main():
             note_differences(params.threads, params.instructions)
         data = open_training_data(SHARDS)
+        machine = training_machine(
+            params.threads, params.instructions, params.train.backend, processes=process_count()
+        )
         vae, result = train_model(
             data,
             scratch_folder("train"),
             model=params.model,
             train=params.train,
-            machine=training_machine(
-                params.threads,
-                params.instructions,
-                params.train.backend,
-                processes=process_count(),
-            ),
+            machine=machine,
             run=params.run,
             code=loaded_code(),
         )
@@ -47,8 +45,8 @@ def train(params: Params) -> None:
                 vae,
                 params.model,
                 manifest=data.manifest,
-                threads=params.threads,
-                instructions=params.instructions,
+                sha256=data.sha256,
+                machine=machine,
                 folder=MODEL,
             )
             write_result(result, MODEL, METRICS / "train.json")

@@ -9,18 +9,23 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
-from celeba_vae.params import Params
+from celeba_vae.model.pretrained import TrainedOn, save
+from celeba_vae.params import ModelParams, Params
 from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.outs import write_result
 from celeba_vae.runtime.scratch import scratch_folder
 from celeba_vae.verify.tiny_params import TINY, set_params
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# What a model that no stage trained says it learned from.
+TRAINED_ON = TrainedOn(source="synthetic", images=100, manifest="0" * 64)
 
 
 def activated() -> dict[str, str]:
@@ -148,7 +153,13 @@ def write_shards(folder: Path, splits: Mapping[str, np.ndarray]) -> None:
         described[name] = {"images": len(images), "shards": [shard]}
         index += [f"{name},{file},{row},{name}{row}.jpg" for row in range(len(images))]
         shape = list(images.shape[1:])
-    manifest = {"image_shape": shape, "crop": 148, "filter": "area", "splits": described}
+    manifest = {
+        "source": {"source": "synthetic"},
+        "image_shape": shape,
+        "crop": 148,
+        "filter": "area",
+        "splits": described,
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "images.csv").write_text("\n".join(index) + "\n")
 
@@ -165,17 +176,17 @@ def train_into(
         params: model, train, threads and run.
         code: the sums of the source files that the fingerprint is made of.
     """
-    from celeba_vae.model.pretrained import save
     from celeba_vae.training.data import open_training_data
     from celeba_vae.training.run import train_model
 
     data = open_training_data(shards)
+    machine = {"threads": params.threads, "instructions": "avx2"}
     vae, result = train_model(
         data,
         scratch_folder("train"),
         model=params.model,
         train=params.train,
-        machine={"threads": params.threads},
+        machine=machine,
         run=params.run,
         code=code,
     )
@@ -183,11 +194,25 @@ def train_into(
         vae,
         params.model,
         manifest=data.manifest,
-        threads=params.threads,
-        instructions="avx2",
+        sha256=data.sha256,
+        machine=machine,
         folder=folder,
     )
     write_result(result, folder, metrics)
+
+
+def save_model(vae: Any, params: ModelParams, folder: Path, *, crop: int | None = None) -> None:
+    """Write a model as the stage `train` does, as if it had learned from synthetic faces."""
+    size = int(vae.decoder.output_shape[1])
+    manifest = {
+        "source": {"source": TRAINED_ON.source},
+        "image_shape": [size, size, 3],
+        "crop": crop,
+        "filter": "area" if crop else "box",
+        "splits": {"train": {"images": TRAINED_ON.images}},
+    }
+    machine = {"threads": 2, "instructions": "avx2"}
+    save(vae, params, manifest=manifest, sha256=TRAINED_ON.manifest, machine=machine, folder=folder)
 
 
 def wait_for_end(process: int, seconds: float = 60) -> None:

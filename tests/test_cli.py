@@ -18,13 +18,10 @@ from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.directions import DIRECTIONS_FILE, direction_arrays
 from celeba_vae.latent.fitting import fit_samplers
 from celeba_vae.latent.samplers import SAMPLERS_FILE, sampler_arrays
-from celeba_vae.model.pretrained import save
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams
 from celeba_vae.runtime.files import write_arrays
-from tests.support import ROOT, own_environment, run
-
-MANIFEST = {"image_shape": [32, 32, 3], "crop": 148, "filter": "area"}
+from tests.support import ROOT, own_environment, run, save_model
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         log_var_bound=None,
     )
     vae = VAE(params, size=32, seed=1)
-    save(
-        vae, params, manifest=MANIFEST, threads=2, instructions="avx2", folder=folder / "data/model"
-    )
+    save_model(vae, params, folder / "data/model", crop=148)
     (folder / "data/zpoints").mkdir()
     clouds = 1 + 2 * np.random.default_rng(0).normal(size=(3, 50, 6))
     splits = dict(zip(("train", "validation", "test"), map(Cloud, clouds), strict=True))

@@ -29,6 +29,7 @@ def make_shards(folder: Path) -> None:
         np.save(folder / file, generator.integers(0, 256, (SHARD, SIZE, SIZE, 3), dtype=np.uint8))
         shards.append({"file": file, "images": SHARD, "sha256": ""})
     manifest = {
+        "source": {"source": "synthetic"},
         "image_shape": [SIZE, SIZE, 3],
         "crop": None,
         "filter": "box",

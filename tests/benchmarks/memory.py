@@ -52,7 +52,13 @@ def link_shards(folder: Path, images: int) -> None:
             described.append({"file": file, "images": size, "sha256": sha256})
             rows += [f"{split},{file},{row},{split}{number}-{row}.jpg" for row in range(size)]
         splits[split] = {"images": sum(shards), "shards": described}
-    manifest = {"image_shape": [SIZE, SIZE, 3], "crop": 148, "filter": "area", "splits": splits}
+    manifest = {
+        "source": {"source": "synthetic"},
+        "image_shape": [SIZE, SIZE, 3],
+        "crop": 148,
+        "filter": "area",
+        "splits": splits,
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "images.csv").write_text("\n".join(rows) + "\n")
 

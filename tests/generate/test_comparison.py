@@ -9,11 +9,12 @@ from celeba_vae.generate.comparison import compare_faces
 from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.fitting import fit_samplers
 from celeba_vae.latent.samplers import sampler_arrays
-from celeba_vae.model.pretrained import load, save
+from celeba_vae.model.pretrained import load
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import write_arrays
+from tests.support import save_model
 
 RunMaker = Callable[..., Path]
 
@@ -22,11 +23,8 @@ RunMaker = Callable[..., Path]
 def make_run(tmp_path: Path, model_params: Callable[..., ModelParams]) -> RunMaker:
     def make(name: str, *, z_dim: int = 6, size: int = 32) -> Path:
         folder, params = tmp_path / name, model_params(z_dim=z_dim)
-        manifest = {"image_shape": [size, size, 3], "crop": None, "filter": "box"}
         vae = VAE(params, size=size, seed=1)
-        save(
-            vae, params, manifest=manifest, threads=2, instructions="avx2", folder=folder / "model"
-        )
+        save_model(vae, params, folder / "model")
         z = Cloud(3 * np.random.default_rng(1).normal(size=(50, z_dim)).astype(np.float32))
         fitted, _ = fit_samplers({"train": z, "validation": z, "test": z}, seed=1)
         (folder / "zpoints").mkdir()

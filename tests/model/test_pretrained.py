@@ -11,26 +11,18 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import celeba_vae
-from celeba_vae.model.pretrained import _largest_file, save, to_pixels
+from celeba_vae.model.pretrained import _largest_file, to_pixels
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams
 from celeba_vae.runtime.errors import UserError
 from tests.damage import REPLACEMENTS, damaged
-
-MANIFEST = {"image_shape": [32, 32, 3], "crop": None, "filter": "box"}
+from tests.support import save_model
 
 
 @pytest.fixture
 def saved(tmp_path: Path, model_params: Callable[..., ModelParams]) -> Path:
     params = model_params()
-    save(
-        VAE(params, size=32, seed=1),
-        params,
-        manifest=MANIFEST,
-        threads=2,
-        instructions="avx2",
-        folder=tmp_path / "m",
-    )
+    save_model(VAE(params, size=32, seed=1), params, tmp_path / "m")
     return tmp_path / "m"
 
 
@@ -92,7 +84,7 @@ def test_the_noise_factor_is_switched_at_once_and_survives_save_and_load(
     assert np.array_equal(model.sample(mu, log_var, NOISE), mu)
     assert np.array_equal(model.sample(mu, log_var + 1000, NOISE), mu)
 
-    save(model.vae, model_params(), manifest=MANIFEST, threads=2, instructions="avx2", folder=saved)
+    save_model(model.vae, model_params(), saved)
     still = celeba_vae.load(saved)
     assert np.array_equal(still.sample(mu, log_var, NOISE), mu)
     still.set_noise_factor(2.5)
@@ -113,7 +105,7 @@ def test_the_plain_autoencoder_is_loaded_and_has_no_noise(
 ) -> None:
     params = model_params(variational=False)
     vae = VAE(params, size=32, seed=1)
-    save(vae, params, manifest=MANIFEST, threads=2, instructions="avx2", folder=tmp_path)
+    save_model(vae, params, tmp_path)
     model = celeba_vae.load(tmp_path)
     mu, log_var = model.encode(random_images)
     assert log_var is None
@@ -129,7 +121,7 @@ def test_a_learned_sigma_is_saved_with_the_model(
 ) -> None:
     vae = VAE(model_params(), size=32, seed=1, learned_sigma=True)
     vae.log_sigma.assign(-1.5)
-    save(vae, model_params(), manifest=MANIFEST, threads=2, instructions="avx2", folder=tmp_path)
+    save_model(vae, model_params(), tmp_path)
     assert float(celeba_vae.load(tmp_path).vae.log_sigma) == -1.5
 
 
@@ -250,9 +242,7 @@ def test_weights_that_are_nan_are_not_saved(
     vae = VAE(model_params(), size=32, seed=1)
     vae.encoder.weights[0].assign(np.full(vae.encoder.weights[0].shape, np.nan))
     with pytest.raises(UserError, match=r"conv_1/kernel hold NaN .* smaller train.learning_rate"):
-        save(
-            vae, model_params(), manifest=MANIFEST, threads=2, instructions="avx2", folder=tmp_path
-        )
+        save_model(vae, model_params(), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -298,14 +288,7 @@ def test_a_nearly_full_disk_leaves_nothing_half_written(
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, usual[1]))
         try:
             with pytest.raises(OSError, match="File too large") as caught:
-                save(
-                    vae,
-                    model_params(),
-                    manifest=MANIFEST,
-                    threads=2,
-                    instructions="avx2",
-                    folder=tmp_path / "full",
-                )
+                save_model(vae, model_params(), tmp_path / "full")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, usual)
         assert caught.value.filename == str(tmp_path / "full")
@@ -319,14 +302,7 @@ def test_no_file_of_weights_is_larger_than_the_room_that_is_asked_for(
     tmp_path: Path, model_params: Callable[..., ModelParams], changes: dict[str, object]
 ) -> None:
     vae = VAE(model_params(**changes), size=32, seed=1)
-    save(
-        vae,
-        model_params(**changes),
-        manifest=MANIFEST,
-        threads=2,
-        instructions="avx2",
-        folder=tmp_path,
-    )
+    save_model(vae, model_params(**changes), tmp_path)
     assert (tmp_path / "vae.weights.h5").stat().st_size < _largest_file(vae)
 
 

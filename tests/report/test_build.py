@@ -124,7 +124,13 @@ def data(tmp_path: Path) -> Path:
     write_tsv(folder / "evaluation/samples.tsv", ("faces", "swd"), [(name, "") for name in names])
     shard = {"file": "train-00000-of-00001.npy", "images": 5, "sha256": "5be3" * 16}
     splits = {name: {"images": 5, "shards": [shard]} for name in ("train", "validation", "test")}
-    manifest = {"image_shape": [32, 32, 3], "crop": None, "filter": "box", "splits": splits}
+    manifest = {
+        "source": {"source": "synthetic"},
+        "image_shape": [32, 32, 3],
+        "crop": None,
+        "filter": "box",
+        "splits": splits,
+    }
     write_json(folder / "shards/manifest.json", manifest)
     write_json(folder / "imported/source.json", {"source": "synthetic"})
     write_json(folder / "machine.json", {"python": "3.11.2", "packages": {"numpy": "2.4.6"}})

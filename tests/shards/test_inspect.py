@@ -148,6 +148,7 @@ def test_seed_chooses_the_images_where_there_are_more_than_places(tmp_path: Path
     np.save(tmp_path / "train.npy", images)
     shard = {"file": "train.npy", "images": 200, "sha256": ""}
     manifest = {
+        "source": {"source": "synthetic"},
         "image_shape": [1, 1, 3],
         "crop": None,
         "filter": "box",

@@ -37,7 +37,13 @@ def stored(folder: Path, counts: tuple[int, ...]) -> np.ndarray:
         lines += [f"{start + k},{file},{k},image {start + k}.jpg,train" for k in range(count)]
         start += count
     splits = {"train": {"images": start, "shards": shards}}
-    manifest = {"image_shape": [4, 4, 3], "crop": None, "filter": "box", "splits": splits}
+    manifest = {
+        "source": {"source": "synthetic"},
+        "image_shape": [4, 4, 3],
+        "crop": None,
+        "filter": "box",
+        "splits": splits,
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     lines.append("0,test.npy,0,other.jpg,test")
     (folder / "images.csv").write_text("\n".join(lines) + "\n")
@@ -172,6 +178,7 @@ def test_a_broken_manifest_is_refused(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("listed", [None, {"images": 2}, {"shards": [{"file": "a.npy"}]}])
 def test_a_manifest_without_shards_is_refused(tmp_path: Path, listed: object) -> None:
     manifest = {
+        "source": {"source": "synthetic"},
         "image_shape": [4, 4, 3],
         "crop": None,
         "filter": "box",

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from celeba_vae.model.pretrained import Pretrained, load, save
+from celeba_vae.model.pretrained import Pretrained, load
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams
 from celeba_vae.zpoints.region import (
@@ -15,20 +15,13 @@ from celeba_vae.zpoints.region import (
     scaled_faces,
     scan_cubes,
 )
+from tests.support import save_model
 
 
 @pytest.fixture
 def model(tmp_path: Path, model_params: Callable[..., ModelParams]) -> Pretrained:
-    manifest = {"image_shape": [32, 32, 3], "crop": None, "filter": "box"}
     vae = VAE(model_params(), size=32, seed=1)
-    save(
-        vae,
-        model_params(),
-        manifest=manifest,
-        threads=2,
-        instructions="avx2",
-        folder=tmp_path / "model",
-    )
+    save_model(vae, model_params(), tmp_path / "model")
     return load(tmp_path / "model")
 
 

@@ -10,14 +10,14 @@ import jsonschema
 import numpy as np
 
 from celeba_vae.latent.samplers import SAMPLERS, draw, load_samplers
-from celeba_vae.model.pretrained import load, save
+from celeba_vae.model.pretrained import load
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams, ZpointsParams
 from celeba_vae.runtime.outs import write_result
 from celeba_vae.shards.read import open_split
 from celeba_vae.zpoints.index import read_index
 from celeba_vae.zpoints.run import describe_zpoints
-from tests.support import ROOT
+from tests.support import ROOT, save_model
 
 SCHEMA = json.loads((ROOT / "src/celeba_vae/zpoints/zpoints.schema.json").read_text())
 COUNTS = {"train": 70, "validation": 24, "test": 20}
@@ -38,16 +38,21 @@ def _shards(folder: Path, *, attributes: bool) -> Path:
         for row in range(count):
             known = ["1" if row % 2 else "-1", "-1" if row % 3 else "1", "0.5"]
             lines.append(",".join([f"{split} {row}.jpg", split, *(known if attributes else [])]))
-    manifest = {"image_shape": [32, 32, 3], "crop": None, "filter": "box", "splits": splits}
+    manifest = {
+        "source": {"source": "synthetic"},
+        "image_shape": [32, 32, 3],
+        "crop": None,
+        "filter": "box",
+        "splits": splits,
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "images.csv").write_text("\n".join(lines) + "\n")
     return folder
 
 
 def _model(folder: Path, params: ModelParams) -> Path:
-    manifest = {"image_shape": [32, 32, 3], "crop": None, "filter": "box"}
     vae = VAE(params, size=32, seed=1)
-    save(vae, params, manifest=manifest, threads=2, instructions="avx2", folder=folder)
+    save_model(vae, params, folder)
     return folder
 
 

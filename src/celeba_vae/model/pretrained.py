@@ -31,6 +31,31 @@ _LARGEST_FACTOR = 1000
 _FIX = "`dvc repro train` makes it anew"
 
 
+class TrainedOn(BaseModel):
+    """The images that a model learned from.
+
+    Attributes:
+        source: `download.source`.
+        images: how many they are.
+        manifest: the sha256 of the shards' manifest, and so of all of them.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    source: str
+    images: int
+    manifest: str
+
+
+class _Machine(BaseModel):
+    """What computed the weights; there is more in it for people."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    threads: Threads
+    instructions: Instructions
+
+
 class _Architecture(BaseModel):
     """What ARCHITECTURE_FILE holds: all that the weights do not say."""
 
@@ -39,10 +64,10 @@ class _Architecture(BaseModel):
     size: Side
     crop: Crop | None
     filter: Filter
-    threads: Threads
-    instructions: Instructions
     learned_sigma: bool
     model: ModelParams
+    trained_on: TrainedOn
+    made_by: _Machine
 
     @model_validator(mode="after")
     def _strides_fit(self) -> "_Architecture":
@@ -60,6 +85,7 @@ class Pretrained:
         crop: how the images it was trained on were cut, see `shards.transform.to_square`.
         filter: how they were resized.
         z_dim: dimensions of the latent space.
+        trained_on: the images that it learned from.
         vae: the Keras model, with `encoder` and `decoder`.
     """
 
@@ -67,6 +93,7 @@ class Pretrained:
     crop: int | None
     filter: str
     z_dim: int
+    trained_on: TrainedOn
     vae: Any
 
     @property
@@ -225,8 +252,8 @@ def save(
     params: ModelParams,
     *,
     manifest: Mapping[str, Any],
-    threads: int,
-    instructions: Instructions,
+    sha256: str,
+    machine: Mapping[str, Any],
     folder: Path,
 ) -> None:
     """Write the weights and what is needed to build and use the model again.
@@ -235,8 +262,9 @@ def save(
         vae: the trained Keras model.
         params: its architecture.
         manifest: the manifest of the shards it was trained on.
-        threads: TensorFlow's threads in training, which `load` uses again.
-        instructions: what its kernels could use of the processor, likewise.
+        sha256: of the manifest.
+        machine: what trained it, see `machine.training_machine`; `load` uses its threads and
+            instructions again.
         folder: where WEIGHTS_FILE and ARCHITECTURE_FILE are written.
     """
     path = folder / WEIGHTS_FILE
@@ -249,10 +277,14 @@ def save(
         size=manifest["image_shape"][0],
         crop=manifest["crop"],
         filter=manifest["filter"],
-        threads=threads,
-        instructions=instructions,
         learned_sigma=vae.log_sigma is not None,
         model=params,
+        trained_on=TrainedOn(
+            source=manifest["source"]["source"],
+            images=manifest["splits"]["train"]["images"],
+            manifest=sha256,
+        ),
+        made_by=_Machine.model_validate(machine),
     )
     write_json(folder / ARCHITECTURE_FILE, description.model_dump())
 
@@ -280,7 +312,7 @@ def load(folder: str | Path = "data/model") -> Pretrained:
             f"weights, the file {held:,} bytes; {_FIX}"
         )
     if "tensorflow" not in sys.modules:
-        configure_tensorflow(described.threads, described.instructions)
+        configure_tensorflow(described.made_by.threads, described.made_by.instructions)
 
     from celeba_vae.model.vae import VAE
 
@@ -300,6 +332,7 @@ def load(folder: str | Path = "data/model") -> Pretrained:
         crop=described.crop,
         filter=described.filter,
         z_dim=described.model.z_dim,
+        trained_on=described.trained_on,
         vae=vae,
     )
 

@@ -49,9 +49,14 @@ class _SplitEntry(_Entry):
     shards: Annotated[list[_ShardEntry], Field(min_length=1)]
 
 
+class _SourceEntry(_Entry):
+    source: str
+
+
 class _Manifest(_Entry):
     """The part of the manifest that readers rely on; there is more in it for people."""
 
+    source: _SourceEntry
     image_shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)]
     crop: int | None
     filter: Filter
