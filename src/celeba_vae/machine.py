@@ -51,7 +51,7 @@ def describe_machine(threads: int, instructions: Instructions) -> dict[str, Any]
     """
     machine = {
         "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
+        "python": ".".join(platform.python_version_tuple()[:2]),  # the third changes no bytes
         "packages": _versions(_PACKAGES),
         "threads": threads,
         "instructions": instructions,

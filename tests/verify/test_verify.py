@@ -12,7 +12,13 @@ import yaml
 from celeba_vae.machine import MACHINE_FILE, describe_machine
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import write_json
-from celeba_vae.verify.reproduce import clone, committed_state
+from celeba_vae.verify.reproduce import (
+    EMULATOR,
+    check_emulator,
+    clone,
+    committed_state,
+    emulating_python,
+)
 from celeba_vae.verify.run import verify, verify_quickly
 from celeba_vae.verify.tiny_params import set_params
 from tests.support import children, commit, make_project, run, succeed, wait_for_end
@@ -217,3 +223,35 @@ def test_a_shallow_checkout_without_a_branch_can_be_cloned(project: Path, tmp_pa
     clone(shallow, tmp_path / "clone")
     assert committed_state(tmp_path / "clone") == committed_state(project)
     assert (tmp_path / "clone/dvc.yaml").exists()
+
+
+def test_a_processor_that_cannot_be_emulated_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run("celeba-vae", "verify", "--emulate", "Haswell", cwd=project)
+    assert done.stderr == "error: --emulate: goes with --quick, for emulation is slow\n"
+    with monkeypatch.context() as context:
+        context.setenv("PATH", "/nowhere")
+        with pytest.raises(UserError, match="is missing: `apt install qemu-user`"):
+            check_emulator("Haswell")
+    if shutil.which(EMULATOR):
+        with pytest.raises(UserError, match="--emulate 486DX: qemu-x86_64 knows no such processor"):
+            check_emulator("486DX")
+        check_emulator("EPYC-Milan")
+
+
+@pytest.mark.skipif(not shutil.which(EMULATOR), reason=f"{EMULATOR} is not installed")
+def test_stages_run_on_the_emulated_processor(tmp_path: Path) -> None:
+    python = emulating_python(tmp_path / "emulated", "EPYC-Milan") / "python"
+    code = (
+        "import sys, numpy as np\n"
+        "print(sys.argv[1:], np.show_config(mode='dicts')['SIMD Extensions']['found'])"
+    )
+    said = subprocess.run([python, "-c", code, "a b"], capture_output=True, text=True, check=True)
+    assert said.stdout == "['a b'] ['X86_V3']\n"
+
+
+@pytest.mark.slow  # an emulated TensorFlow takes a minute to load, and some for a step
+@pytest.mark.skipif(not shutil.which(EMULATOR), reason=f"{EMULATOR} is not installed")
+def test_a_processor_of_another_maker_gives_the_same_bytes(project: Path) -> None:
+    assert "Reproduced: 4 of 4" in verify_quickly(project, emulated="EPYC-Milan")

@@ -1,6 +1,8 @@
 """A clone of a project and its pipeline run from nothing, untouched by what lies around it."""
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,8 @@ from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.scratch import SCRATCH_VARIABLE
 from celeba_vae.verify.commands import call, last_line
 from celeba_vae.verify.compare import Run, read_run
+
+EMULATOR = "qemu-x86_64"
 
 # A process that dies with this one, and leaves its place to dvc, which dies with it as well: a
 # killed verification must not leave a training behind.
@@ -55,7 +59,9 @@ def _git(project: Path, *words: str) -> str:
     return done.stdout.rstrip("\n")
 
 
-def reproduce(project: Path, *, label: str, processors: int = 0) -> Run:
+def reproduce(
+    project: Path, *, label: str, processors: int = 0, emulated: str | None = None
+) -> Run:
     """Run every stage of a clone by force, and return what it made.
 
     The stages run one after another; their progress bars show on stderr. Its cache is the clone's
@@ -65,14 +71,19 @@ def reproduce(project: Path, *, label: str, processors: int = 0) -> Run:
         project: the clone.
         label: what this run is called in messages.
         processors: how many processors it may use; 0 for all.
+        emulated: the processor, as qemu names it, on which each stage is run; None for this one.
 
     Raises:
         UserError: a stage failed; what it said stands above, on stderr.
     """
+    environment = _environment(project)
+    if emulated:
+        folder = emulating_python(project.resolve().parent / "emulated", emulated)
+        environment["PATH"] = f"{folder}{os.pathsep}{environment['PATH']}"
     with subprocess.Popen(  # noqa: S603 (nothing in it comes from outside)
         [sys.executable, "-c", _START, str(os.getpid()), str(processors)],
         cwd=project,
-        env=_environment(project),
+        env=environment,
         stdout=subprocess.PIPE,
         text=True,
     ) as dvc:
@@ -83,6 +94,38 @@ def reproduce(project: Path, *, label: str, processors: int = 0) -> Run:
     if dvc.returncode:
         raise UserError(f"{label}: dvc repro ended with status {dvc.returncode} in {project}")
     return read_run(project / "dvc.lock", project / ".dvc/cache")
+
+
+def check_emulator(processor: str) -> None:
+    """Check that qemu is installed and knows a processor.
+
+    Raises:
+        UserError: it is not, or it does not.
+    """
+    if not shutil.which(EMULATOR):
+        raise UserError(f"--emulate {processor}: {EMULATOR} is missing: `apt install qemu-user`")
+    done = call(EMULATOR, "-cpu", "help", folder=Path())
+    # A line such as "x86 Haswell-v4  Intel Core Processor (Haswell, no TSX, IBRS)".
+    known = {words[1] for line in done.stdout.splitlines() if len(words := line.split()) > 1}
+    if processor not in known:
+        raise UserError(
+            f"--emulate {processor}: {EMULATOR} knows no such processor; `{EMULATOR} -cpu help` "
+            "lists them, and it must have AVX2, as EPYC-Milan and Haswell do"
+        )
+
+
+def emulating_python(folder: Path, processor: str) -> Path:
+    """Make a folder with a `python` that runs on an emulated processor, and return it.
+
+    DVC itself, which computes nothing but hashes, stays outside. A process that a stage starts
+    anew would leave the emulation; with one worker there is none.
+    """
+    folder.mkdir(exist_ok=True)
+    python = folder / "python"
+    words = shlex.join([EMULATOR, "-cpu", processor, sys.executable])
+    python.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    return folder
 
 
 def _environment(project: Path) -> dict[str, str]:

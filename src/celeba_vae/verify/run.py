@@ -66,13 +66,16 @@ def verify(project: Path, here: dict[str, Any], *, results: Path | None = None) 
         return _verdict(rows, f"Commit {commit}, on {kind}.")
 
 
-def verify_quickly(project: Path, *, results: Path | None = None) -> str:
+def verify_quickly(
+    project: Path, *, emulated: str | None = None, results: Path | None = None
+) -> str:
     """Reproduce the committed code twice with tiny parameters, and compare the two.
 
-    The second time with one worker and on one processor, which must not matter.
+    The second time with one worker, and on one processor or an emulated one, which must not matter.
 
     Args:
         project: the top folder of the project.
+        emulated: the processor of the second time, as qemu names it; None for one of this machine.
         results: where to leave the pictures, the report and the metrics of the first time.
 
     Returns:
@@ -89,10 +92,12 @@ def verify_quickly(project: Path, *, results: Path | None = None) -> str:
             clone(project, folder)
             set_params(folder, *overrides)
         made = _reproduce(first, "first time", results)
-        again = reproduce(second, label="second time", processors=1)
+        processors = 0 if emulated else 1
+        again = reproduce(second, label="second time", processors=processors, emulated=emulated)
         rule = "the same bytes twice"
         rows = [same_bytes(name, made, again, rule=rule) for name in made.outs]
-        return _verdict(rows, f"Commit {commit}, with tiny parameters.")
+        where = f" here and on an emulated {emulated}" if emulated else ""
+        return _verdict(rows, f"Commit {commit}, with tiny parameters{where}.")
 
 
 def _other_kind(committed: Run, made: Run, again: Run) -> Iterator[Row]:
