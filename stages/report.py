@@ -1,4 +1,4 @@
-"""Stage `report`: all of a run as one HTML page."""
+"""Stage `report`: the key metrics of a run, and all of it as one HTML page."""
 
 from pathlib import Path
 
@@ -6,14 +6,16 @@ from pathspec import GitIgnoreSpec
 
 from celeba_vae.params import Params
 from celeba_vae.runtime.files import sha256_of
-from celeba_vae.runtime.places import REPORT
+from celeba_vae.runtime.places import KEY_METRICS, METRICS, REPORT
 from stages.runner import run
 
 
 def report(params: Params) -> None:
-    """Read what all stages left, write data/report/report.html."""
+    """Read what all stages left, write data/report/report.html and data/metrics.json."""
     from celeba_vae.report.build import build_report
-    from celeba_vae.runtime.outs import write_outs
+    from celeba_vae.report.key_metrics import key_metrics
+    from celeba_vae.report.metrics import read_metrics
+    from celeba_vae.runtime.outs import Result, write_result
 
     groups = {
         "download": params.download.model_dump(),
@@ -28,7 +30,8 @@ def report(params: Params) -> None:
         "instructions": params.instructions,
     }
     page = build_report(REPORT.parent, groups=groups, code=_code())
-    write_outs(REPORT, {"report.html": page.encode()})
+    result = Result({"report.html": page.encode()}, key_metrics(read_metrics(METRICS)))
+    write_result(result, REPORT, KEY_METRICS)
 
 
 def _code() -> dict[str, str]:

@@ -83,11 +83,7 @@ def find(pattern_of: list[str], name: str) -> str | None:
 
 def make_files(root: Path) -> str:
     """Return the reference of all files of data/ as Markdown, a section for each folder."""
-    writers = {
-        path: stage.name
-        for stage in read_stages(root)
-        for path in (*stage.outs, *(f"{Path(name).parent}" for name in stage.metrics))
-    }
+    writers = {path: stage.name for stage in read_stages(root) for path in stage.outs}
     lines: list[str] = []
     folder = ""
     for file in read_files(root):
@@ -96,7 +92,7 @@ def make_files(root: Path) -> str:
         if top != folder:
             folder = top
             lines += [f"## {folder}/", ""]
-            if folder in writers and folder != "data/metrics":
+            if folder in writers:
                 stage = writers[folder]
                 lines += [f"Written by the stage [{stage}](stages.md#{stage}).", ""]
         lines += [f"### `{_shown(file.path.removeprefix(f'{folder}/'))}`", "", file.about]

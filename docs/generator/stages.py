@@ -47,6 +47,7 @@ def read_stages(root: Path) -> list[Stage]:
     stages: list[Stage] = []
     for name, entry in declared.items():
         deps = _entries(entry["deps"])
+        written = [*_entries(entry["outs"]), *_entries(entry.get("metrics", []))]
         data = [dep for dep in deps if dep.startswith("data/")]
         before = {
             earlier
@@ -61,8 +62,8 @@ def read_stages(root: Path) -> list[Stage]:
                 data=data,
                 code=[dep for dep in deps if not dep.startswith("data/")],
                 parameters=_entries(entry.get("params", [])),
-                outs=_entries(entry["outs"]),
-                metrics=_entries(entry.get("metrics", [])),
+                outs=[path for path in written if not path.endswith(".json")],
+                metrics=[path for path in written if path.endswith(".json")],
                 before=frozenset(before),
             )
         )

@@ -85,10 +85,12 @@ def data(tmp_path: Path) -> Path:
         Image.fromarray(generator.integers(0, 256, (20, 300, 3), dtype=np.uint8)).save(path)
     split = {"images": 5, "z_dim": 2, "kl_nats_per_image": 0.5, "condition_number": None}
     split |= {"z_radius_mean": 1.4, "z_radius_std": 0.7, "chi_mean": 1.25, "chi_std": 0.66}
+    split |= {"std_z_mean": 1.01}
     compared = {"swd": 12.5, "train_distance": 0.09}
     metrics: dict[str, dict[str, Any]] = {
         "train": {
             **{"encoder_parameters": 900, "decoder_parameters": 1000, "training_images": 38},
+            "step_bytes": 123_456_789,
             **{"epochs": 2, "val_reconstruction": 2100.5, "val_kl": 0.5},
         },
         "zpoints": {

@@ -132,8 +132,8 @@ def _run(
     import keras
     import numpy as np
 
+    from celeba_vae.model.counting import count_bytes
     from celeba_vae.model.vae import VAE
-    from celeba_vae.profiling.counting import count_bytes
     from celeba_vae.shards.read import Split
     from celeba_vae.training.schedules import make_optimizer
     from celeba_vae.training.steps import Batch

@@ -27,6 +27,7 @@ class _Read(BaseModel):
 class _Train(_Read):
     encoder_parameters: int
     decoder_parameters: int
+    step_bytes: int
     training_images: int
     epochs: int
     val_reconstruction: float
@@ -40,6 +41,12 @@ class _Split(_Read):
     z_radius_std: float
     chi_mean: float
     chi_std: float
+    std_z_mean: float
+    __pydantic_extra__: dict[str, _Cell]
+
+
+class _Samplers(_Read):
+    best: str
     __pydantic_extra__: dict[str, _Cell]
 
 
@@ -47,7 +54,7 @@ class _Zpoints(_Read):
     train: _Split
     validation: _Split
     test: _Split
-    samplers: dict[str, _Cell]
+    samplers: _Samplers
     region: dict[str, _Cell]
 
 

@@ -20,8 +20,10 @@ ATTRIBUTES = Path("data/attributes")
 EVALUATION = Path("data/evaluation")
 REPORT = Path("data/report")
 METRICS = Path("data/metrics")
+KEY_METRICS = Path("data/metrics.json")
 
-WRITTEN = (RAW, SHARDS, MODEL, ZPOINTS, SAMPLES, ATTRIBUTES, EVALUATION, REPORT, METRICS)
+_OUTS = (RAW, SHARDS, MODEL, ZPOINTS, SAMPLES, ATTRIBUTES, EVALUATION, REPORT)
+WRITTEN = (*_OUTS, METRICS, KEY_METRICS)
 
 
 def check_outside(place: Path, name: str, *, above: bool = False) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from celeba_vae.model.counting import Counted, count_bytes
 from celeba_vae.model.losses import bits_per_dimension
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import TrainParams
@@ -88,11 +89,13 @@ class FitResult:
             `losses.bits_per_dimension`. `gradient_norm` is the mean length of the gradient.
         kl_per_dimension: for each epoch the KL of each dimension on validation, in nats per image.
         epoch: the epoch whose weights the model has.
+        counted: what the model and its optimizer need.
     """
 
     history: History
     kl_per_dimension: list[list[float]]
     epoch: int
+    counted: Counted
 
 
 def fit(
@@ -202,7 +205,8 @@ def fit(
     if params.select == "best":
         _assign(vae.weights, progress.best)
         chosen = best_epoch(_val_losses(progress))
-    return FitResult(progress.history, progress.kl_per_dimension, chosen)
+    counted = count_bytes(vae, optimizer)
+    return FitResult(progress.history, progress.kl_per_dimension, chosen, counted)
 
 
 def batches_of_epoch(

@@ -49,8 +49,9 @@ class Trained(NamedTuple):
     Attributes:
         vae: the model with the trained weights.
         result: as outs HISTORY_FILE, and of a VAE KL_FILE (nats per image for each epoch and
-            dimension); as metrics the parameters of Encoder and Decoder, images, epochs, the epoch
-            whose weights the model has, and its row of the history (nats per image).
+            dimension); as metrics the parameters of Encoder and Decoder, the bytes that a step
+            holds, images, epochs, the epoch whose weights the model has, and its row of the
+            history (nats per image).
     """
 
     vae: VAE
@@ -125,7 +126,9 @@ def train_model(
         if folder is not None:
             clear_states(folder, but=1)
             make_room(scratch, keep=folder, limit=int(run.states_gb * 1e9))
-    metrics = _metrics(vae, fitted, images=len(data.training))
+    metrics = _metrics(
+        fitted, images=len(data.training), at_once=train.batch_size // train.accumulate
+    )
     return Trained(vae, Result(_tables(fitted), metrics))
 
 
@@ -142,11 +145,12 @@ def _tables(fitted: FitResult) -> dict[str, Table]:
     return tables
 
 
-def _metrics(vae: VAE, fitted: FitResult, *, images: int) -> dict[str, Any]:
+def _metrics(fitted: FitResult, *, images: int, at_once: int) -> dict[str, Any]:
     row = fitted.history[fitted.epoch - 1]
     return {
-        "encoder_parameters": vae.encoder.count_params(),
-        "decoder_parameters": vae.decoder.count_params(),
+        "encoder_parameters": fitted.counted.encoder_parameters,
+        "decoder_parameters": fitted.counted.decoder_parameters,
+        "step_bytes": fitted.counted.step(at_once),
         "training_images": images,
         "epochs": len(fitted.history),
         "chosen_epoch": fitted.epoch,

@@ -95,7 +95,7 @@ def _dvc_status(root: Path, declared: dict[str, Any]) -> Iterator[str]:
     if done.returncode:
         yield f"dvc.yaml: `dvc status` says {last_line(done.stderr)}"
         return
-    data = {name for stage in declared.values() for name in _paths(stage["outs"])}
+    data = {name for stage in declared.values() for name in _paths(_cached(stage["outs"]))}
     for stage, entries in json.loads(done.stdout).items():
         for entry in entries:
             if isinstance(entry, str):
@@ -105,6 +105,13 @@ def _dvc_status(root: Path, declared: dict[str, Any]) -> Iterator[str]:
                 # Results that are in no git are not looked at: often they are not there.
                 if not _lies_in(name, data):
                     yield f"dvc.lock: {stage}: {name} is {state} since then; {_FIX}"
+
+
+def _cached(outs: Sequence[Any]) -> list[Any]:
+    """Return the outs that lie in DVC's cache; the others are in git."""
+    return [
+        out for out in outs if isinstance(out, str) or next(iter(out.values())).get("cache", True)
+    ]
 
 
 def _flat(changed: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -3,9 +3,9 @@ from collections.abc import Callable
 import keras
 import pytest
 
+from celeba_vae.model.counting import count_bytes
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams, Params
-from celeba_vae.profiling.counting import count_bytes
 
 
 def test_bytes_follow_from_the_shapes(model_params: Callable[..., ModelParams]) -> None:

@@ -34,6 +34,10 @@ class Counted:
     slots: int
     activations: int
 
+    def step(self, images: int) -> int:
+        """Return the bytes that a training step of so many images at once holds."""
+        return self.weights + self.gradients + self.slots + images * self.activations
+
 
 def count_bytes(vae: VAE, optimizer: Any) -> Counted:
     """Count what a model and its optimizer need.
