@@ -90,12 +90,8 @@ def test_training_learns(
             total = row[f"{prefix}reconstruction"] + row[f"{prefix}kl_weighted"]
             assert row[f"{prefix}loss"] == pytest.approx(total, rel=1e-5)
             assert row[f"{prefix}kl_weighted"] == pytest.approx(row[f"{prefix}kl"], rel=1e-5)
-            bits = (row[f"{prefix}reconstruction"] + row[f"{prefix}kl"]) / (3072 * np.log(2))
-            bits += np.log2(255) if loss == "gaussian" else 0
-            assert row[f"{prefix}bits_per_dimension"] == pytest.approx(bits, rel=1e-6)
     for row, by_dimension in zip(history, found.kl_per_dimension, strict=True):
         assert sum(by_dimension) == pytest.approx(row["val_kl"], rel=1e-5)
-        assert 0 <= row["val_active_dimensions"] <= 6
         assert row["gradient_norm"] > 0
         assert row["learning_rate"] == pytest.approx(0.003)
 

@@ -94,6 +94,8 @@ def test_values_of_an_ideal_posterior() -> None:
     assert [values[name]["images"] for name in values] == [600, 200, 150]
     train = values["train"]
     assert train["active_dimensions"] == 14
+    kl = described["train"].dimensions["kl"]
+    assert train["informative_dimensions"] == (kl > 0.1).sum() == 14
     assert train["z"]["radius"]["mean"] == pytest.approx(train["z"]["radius"]["chi_mean"], abs=0.06)
     assert described["train"].dimensions["kl"].sum() == pytest.approx(train["kl_nats_per_image"])
     # The aggregate posterior is N(0, I): all of the rate tells the images apart, or would with
@@ -165,7 +167,7 @@ def test_the_same_bytes_again(full: Full, tmp_path: Path) -> None:
 def test_a_plain_autoencoder_has_no_values_of_kl(tmp_path: Path) -> None:
     plain = {name: Encoded(each.z, None, each.z) for name, each in _splits().items()}
     values = _written(tmp_path, plain, attributes=())
-    lacking = {"kl_nats_per_image", "posterior_variance_mean", "rate"}
+    lacking = {"informative_dimensions", "kl_nats_per_image", "posterior_variance_mean", "rate"}
     variational = _values(describe_splits(_splits(), params=QUICK))
     for name, split in values.items():
         assert set(variational[name]) - set(split) == lacking

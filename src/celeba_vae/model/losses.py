@@ -41,9 +41,9 @@ def vae_losses(
 
     Returns:
         Scalars: loss = reconstruction + kl_weighted; reconstruction; kl, neither floored nor
-        weighted; kl_weighted = kl_weight * floored kl. Arrays: mu (n, z_dim) and, of a
-        variational model, kl_per_dimension (z_dim,), the mean over the batch. The plain
-        autoencoder has no KL: both scalars are 0, for nothing is added to its loss.
+        weighted; kl_weighted = kl_weight * floored kl. Of a variational model also
+        kl_per_dimension (z_dim,), the mean over the batch. The plain autoencoder has no KL: both
+        scalars are 0, for nothing is added to its loss.
     """
     pixels = ops.cast(images, vae.variable_dtype) / 255.0
     logits, mu, log_var = vae(pixels, noise, training=training)
@@ -66,7 +66,6 @@ def vae_losses(
         "reconstruction": reconstruction,
         "kl": kl,
         "kl_weighted": kl_weighted,
-        "mu": mu,
         **by_dimension,
     }
 
@@ -120,20 +119,6 @@ def floored_kl(kl_per_dimension: Tensor, free_bits: float) -> Tensor:
     if free_bits > 0:
         kl_per_dimension = ops.maximum(kl_per_dimension, free_bits)
     return ops.sum(kl_per_dimension)
-
-
-def bits_per_dimension(nats: float, *, values: int, density: bool) -> float:
-    """Return a loss in bits for each value of a pixel, the unit in which models are compared.
-
-    nats / (values * ln 2), and for a density + log2(255): it is one of pixels divided by 255, and
-    256 grey levels lie 1/255 apart.
-
-    Args:
-        nats: a loss in nats per image.
-        values: values in an image, size * size * 3.
-        density: whether the loss is that of a density, as with "gaussian", or of probabilities.
-    """
-    return nats / (values * math.log(2)) + (math.log2(255) if density else 0.0)
 
 
 def _variance(vae: VAE, squared_error: Tensor, sigma: Sigma) -> Tensor:

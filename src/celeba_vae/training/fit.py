@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from celeba_vae.model.counting import Counted, count_bytes
-from celeba_vae.model.losses import bits_per_dimension
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import TrainParams
 from celeba_vae.runtime.errors import UserError
@@ -28,19 +27,14 @@ if keras.backend.backend() == "jax":
 else:
     from celeba_vae.training.tensorflow_steps import compile_steps
 
-_LOSSES = (*TERMS, "bits_per_dimension")
 HISTORY_COLUMNS = (
     "epoch",
     "learning_rate",
     "kl_weight",
-    *_LOSSES,
+    *TERMS,
     "gradient_norm",
-    *(f"val_{term}" for term in _LOSSES),
-    "val_active_dimensions",
+    *(f"val_{term}" for term in TERMS),
 )
-
-# A dimension is active if mu varies more than this over the images (Burda et al. 2016).
-ACTIVE_VARIANCE = 0.01
 
 _TRY = "try a smaller train.learning_rate, train.clip_norm or model.log_var_bound"
 
@@ -85,8 +79,7 @@ class FitResult:
             `kl` is without, `kl_weighted` with the weight (and the free bits) that counts in
             `loss`; `learning_rate` and `kl_weight` are those of the epoch's last step. Validation
             always weighs the KL with train.kl_weight, so that its epochs compare.
-            `bits_per_dimension` is reconstruction + kl, the negative ELBO, see
-            `losses.bits_per_dimension`. `gradient_norm` is the mean length of the gradient.
+            `gradient_norm` is the mean length of the gradient.
         kl_per_dimension: for each epoch the KL of each dimension on validation, in nats per image.
         epoch: the epoch whose weights the model has.
         counted: what the model and its optimizer need.
@@ -264,11 +257,6 @@ def _end_epoch(
     """Add the epoch to the history, keep its weights if they are the best, begin the next."""
     row, kl_per_dimension = validated
     means = progress.means.values()
-    values = math.prod(vae.encoder.input_shape[1:])
-    density = params.loss == "gaussian"
-    for of in (means, row):
-        elbo = of["reconstruction"] + of["kl"]
-        of["bits_per_dimension"] = bits_per_dimension(elbo, values=values, density=density)
     whole = {"epoch": float(progress.epoch), **rates, **means}
     whole |= {f"val_{name}": value for name, value in row.items()}
     progress.history.append({name: whole[name] for name in HISTORY_COLUMNS})
@@ -295,7 +283,6 @@ def _validate(
     """
     means = _Means()
     z_dim = vae.decoder.input_shape[-1]
-    mu, squares = np.zeros((2, z_dim))
     kl = np.zeros(z_dim if vae.variational else 0)
     order = np.arange(len(validation))
     kl_weight = np.float32(params.kl_weight)
@@ -309,13 +296,7 @@ def _validate(
         means.add({term: float(found[term]) for term in TERMS}, len(rows))
         if "kl_per_dimension" in found:
             kl += len(rows) * np.asarray(found["kl_per_dimension"], np.float64)
-        of_batch = np.asarray(found["mu"], np.float64)
-        mu += of_batch.sum(axis=0)
-        squares += np.square(of_batch).sum(axis=0)
-    images = max(means.images, 1)
-    variance = squares / images - np.square(mu / images)
-    active = float((variance > ACTIVE_VARIANCE).sum())
-    return means.values() | {"active_dimensions": active}, kl / images
+    return means.values(), kl / max(means.images, 1)
 
 
 def _snapshot(progress: _Progress, vae: VAE, optimizer: Any) -> State:

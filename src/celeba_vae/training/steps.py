@@ -55,8 +55,8 @@ class Steps(NamedTuple):
             list with TERMS and "gradient_norm", the length of the gradient over all weights before
             clipping, for each of its steps, in nats per image. The batches of a run must be of
             one size. It changes the variables of model and optimizer.
-        validate: returns TERMS, "kl_per_dimension" (z_dim,) in nats, a mean over the images, and
-            "mu" (n, z_dim); the plain autoencoder has no "kl_per_dimension".
+        validate: returns TERMS and, but for the plain autoencoder, "kl_per_dimension" (z_dim,) in
+            nats, a mean over the images.
     """
 
     longest: int

@@ -33,6 +33,9 @@ from celeba_vae.zpoints.encode import Encoded
 
 # Points in the tests of `full`.
 TEST_POINTS = 2048
+# A dimension is informative if its KL, in nats, is above this. Nearly all dimensions are active by
+# the variance of mu, though most carry some hundredths of a nat.
+INFORMATIVE_KL = 0.1
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ def metrics_of(described: Mapping[str, Described]) -> dict[str, dict[str, Any]]:
         z, mu = values["z"], values["mu"]
         decomposition = values.get("rate", {})
         parts = ("index_code_mutual_information", "total_correlation", "dimension_wise_kl")
-        of_split = ("images", "z_dim", "kl_nats_per_image", "active_dimensions")
+        counts = ("active_dimensions", "informative_dimensions")
+        of_split = ("images", "z_dim", "kl_nats_per_image", *counts)
         chosen[name] = {
             **{key: values[key] for key in of_split if key in values},
             **{key: decomposition[key] for key in parts if key in decomposition},
@@ -118,6 +122,7 @@ def _describe(split: Encoded, train: Encoded, params: ZpointsParams) -> Describe
     }
     if split.log_var is not None:
         values |= {
+            "informative_dimensions": int((table["kl"] > INFORMATIVE_KL).sum()),
             "kl_nats_per_image": float(table["kl"].sum()),
             "posterior_variance_mean": float(table["posterior_variance"].mean()),
             "rate": decompose_kl(split.mu.points, split.log_var, split.z.points, seed=params.seed),
