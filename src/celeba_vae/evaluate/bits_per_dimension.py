@@ -38,7 +38,7 @@ def measure_likelihood(
     elbo, bounds = likelihood_bounds(model, images, samples=samples, sigma=sigma, seed=seed)
 
     def bits(nats: float) -> float:
-        return -nats / (images[0].size * math.log(2))
+        return float(-nats / (images[0].size * math.log(2)))
 
     table = Table(
         ("samples", "bits_per_dimension"), [(count, bits(bound)) for count, bound in bounds.items()]
