@@ -6,6 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # order of tests/conftest.py.
 PYTEST := python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
+SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help setup repro pull test test-slow verify verify-quick changes values docs stress lint \
   format bench lock clean
@@ -39,8 +40,18 @@ INSTALL := $(PIP) --require-hashes --requirement
 	@$(INSTALL) requirements-docs.lock
 	@touch $@
 
-repro: setup ## reproduce the pipeline: draw faces, train, describe z-points, draw and measure faces
-	dvc repro
+# The stages say themselves which of them runs; DVC's advice on git is for who commits results.
+# Ctrl-C is for DVC; this waits for its last words.
+QUIETLY := { trap '' INT; exec sed --unbuffered -e '/^> exec /d' -e '/^Running stage /d' \
+  -e '/^\(Generating\|Updating\) lock file /d' -e '/^To track the changes/,/core.autostage/d' \
+  -e '/^Use `dvc push`/d' -e '/^$$/d' -e 's/^\(Stage\|All done\)/\n&/'; }
+
+repro: setup ## reproduce the pipeline, from faces to the report; the first run is kept as `baseline`
+	@set -o pipefail; PYTHONUNBUFFERED=1 dvc repro | $(QUIETLY)
+	@test -n "$$(git for-each-ref 'refs/exps/*/*/baseline')" || dvc exp save --name baseline
+	@git diff --quiet HEAD -- dvc.lock data/metrics data/metrics.json || \
+	  echo "dvc.lock and data/metrics are now those of your run (see git status);" \
+	  "\`git checkout dvc.lock data/metrics*\` brings the committed ones back."
 	@celeba-vae summary
 
 # No remote has data/imported, so `download` is not among these. DVC verifies each file that it

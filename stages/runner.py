@@ -9,6 +9,7 @@ from types import FrameType
 
 import celeba_vae
 from celeba_vae.params import Params, load_params
+from celeba_vae.runtime.console import announced
 from celeba_vae.runtime.ending import ending_in_one_line
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import sha256_of
@@ -41,8 +42,9 @@ def run(stage: Callable[[Params], None]) -> None:
             # Before a stage imports NumPy. Those that let kernels use more say so themselves.
             set_switches("avx2")
             code = {name: sha256_of(Path(name)) for name in _source_files()}
-            stage(params)
-            _check_unedited(stage.__name__, params, code)
+            with announced(stage.__name__):
+                stage(params)
+                _check_unedited(stage.__name__, params, code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

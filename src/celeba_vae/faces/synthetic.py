@@ -68,7 +68,7 @@ def write_dataset(
         scheduler=scheduler,
         total=images,
         label="drawing faces",
-        unit="face",
+        unit="faces",
         size=len,
     )
     with ExitStack() as stack:

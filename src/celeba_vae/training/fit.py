@@ -153,6 +153,8 @@ def fit(
         main_bar(params.epochs * batches, label="train", unit="steps", done=done) as bar,
         stop_on_request() as request,
     ):
+        if is_main():
+            bar.write("Losses in nats per image, lower is better", file=sys.stderr)
         while not _is_done(progress, params):
             epoch = progress.epoch
             before = (epoch - 1) * batches
@@ -170,8 +172,9 @@ def fit(
                     images = min(params.batch_size, len(train) - index * params.batch_size)
                     progress.means.add(terms, images)
                 progress.step = run.stop
-                shown = {term: f"{terms[term]:.1f}" for term in ("loss", "reconstruction", "kl")}
-                bar.set_postfix(shown | {"epoch": epoch}, refresh=False)
+                bar.set_postfix_str(
+                    f"epoch {epoch}, loss {terms['loss']:,.1f}, kl {terms['kl']:.1f}", refresh=False
+                )
                 bar.update(len(run))
                 stop_if_asked(request)
                 if (before + run.stop) % checkpoint_steps == 0 and progress.step < batches:
@@ -186,7 +189,8 @@ def fit(
                 }
                 _end_epoch(progress, rates, validated, vae, params)
                 if is_main():
-                    bar.write(_epoch_line(progress.history[-1], params.epochs))
+                    line = _epoch_line(progress.history[-1], params.epochs, params.kl_weight)
+                    bar.write(line, file=sys.stderr)
                 on_epoch_end(progress.history[-1])
             if trained is not None:
                 _assign(vae.trainable_variables, trained)
@@ -366,10 +370,18 @@ def _check_validated(row: Mapping[str, float], *, epoch: int) -> None:
         )
 
 
-def _epoch_line(row: Mapping[str, float], epochs: int) -> str:
-    def part(prefix: str) -> str:
-        return ", ".join(
-            f"{term} {row[prefix + term]:.1f}" for term in ("loss", "reconstruction", "kl")
-        )
+def _epoch_line(row: Mapping[str, float], epochs: int, validation_weight: float) -> str:
+    training = _in_words(row, "", row["kl_weight"])
+    validation = _in_words(row, "val_", validation_weight)
+    return f"epoch {row['epoch']:.0f}/{epochs}: loss {training}; validation {validation}"
 
-    return f"epoch {row['epoch']:.0f}/{epochs}: {part('')}; validation {part('val_')} nats/image"
+
+def _in_words(row: Mapping[str, float], prefix: str, kl_weight: float) -> str:
+    """Return the loss and what it is the sum of."""
+    loss, reconstruction, kl, weighted = (row[prefix + term] for term in TERMS)
+    if not kl:  # the plain autoencoder
+        return f"{loss:,.1f}"
+    # Where the weight rises within the epoch, or bits are free, it is no product of the means.
+    product = math.isclose(weighted, kl_weight * kl, rel_tol=1e-3)
+    shown = f"{kl_weight:g} x kl {kl:.1f}" if product else f"kl {kl:.1f}, weighted {weighted:,.1f}"
+    return f"{loss:,.1f} = reconstruction {reconstruction:,.1f} + {shown}"
