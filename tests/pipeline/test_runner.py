@@ -1,10 +1,13 @@
 """What every stage does around its work, shown with stages that hardly do any."""
 
+import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
+from celeba_vae.runtime.console import in_words
 from tests.support import ROOT, copy_project, run
 
 STAGE = """
@@ -40,6 +43,36 @@ def run_stage(project: Path, body: str, *, source: str = "src") -> tuple[int, st
 
 def test_a_stage_that_ends_well_says_nothing(project: Path) -> None:
     assert run_stage(project, "assert params.train.epochs") == (0, "")
+
+
+def test_under_dvc_a_stage_says_which_it_is_and_the_last_what_each_took(project: Path) -> None:
+    # So that evaluate is the last one.
+    pipeline = project / "dvc.yaml"
+    pipeline.write_text(pipeline.read_text().partition("  report:")[0])
+    # Two runs, each of one parent.
+    for names in (("download", "train"), ("prepare", "evaluate")):
+        codes = [STAGE.format(body="pass").replace("train", name) for name in names]
+        stages = [shlex.join([sys.executable, "-c", code]) for code in codes]
+        environment = {"PYTHONPATH": "src", "DVC_STAGE": "it", "DVC_ROOT": str(project)}
+        done = run("bash", "-c", f"{'; '.join(stages)}; exit", cwd=project, env=environment)
+        assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout.splitlines()
+    assert said[:2] == [
+        "",
+        "Stage 2 of 7, prepare: Crop and resize every face, join it to its annotations, write "
+        "uint8 shards",
+    ]
+    assert re.fullmatch(r"prepare: done in \d+ s", said[2])
+    assert said[4].startswith("Stage 7 of 7, evaluate: ")
+    assert re.fullmatch(r"All done in \d+ s: prepare\xa0\d+\xa0s, evaluate\xa0\d+\xa0s", said[-1])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (192, "3 min 12 s"), (7499, "2 h 4 min")],
+)
+def test_a_time_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
 
 
 CODE = "src/celeba_vae/pool.py"

@@ -98,3 +98,16 @@ def test_scratch_is_looked_at_where_it_is_used(
     monkeypatch.setenv(SCRATCH_VARIABLE, str(project / "data/model/s"))
     with pytest.raises(UserError, match=f"^{SCRATCH_VARIABLE}: .* lies in"):
         scratch_folder("train")
+
+
+def test_an_experiment_in_a_copy_uses_the_scratch_folder_of_the_original(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # DVC sets the variable for every stage that it runs.
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    monkeypatch.chdir(project)
+    assert scratch_folder("train") == Path("data/scratch/train")
+    monkeypatch.chdir(tmp_path)
+    assert scratch_folder("train") == project / "data/scratch/train"
+    monkeypatch.setenv(SCRATCH_VARIABLE, "elsewhere")
+    assert scratch_folder("train") == Path("elsewhere/train")

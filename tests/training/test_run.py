@@ -89,7 +89,15 @@ def test_a_finished_fit_is_written_again_without_training(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place.train("a")
-    assert "Training starts afresh: no earlier state is kept" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "Training starts afresh: no earlier state is kept" in said.out
+    # Each epoch's loss is shown with what it is the sum of.
+    lines = [line for line in said.err.splitlines() if line.startswith("epoch ")]
+    assert [line.partition(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    sums = re.findall(r"([\d,.]+) = reconstruction ([\d,.]+) \+ 15 x kl ([\d,.]+)", lines[1])
+    assert len(sums) == 2
+    for loss, reconstruction, kl in ([float(x.replace(",", "")) for x in row] for row in sums):
+        assert loss == pytest.approx(reconstruction + 15 * kl, abs=1)
     (state,) = place.states()
     assert state.name.startswith("state-000003-00000000-")
     place.train("b")

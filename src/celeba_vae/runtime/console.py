@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import psutil
+from typing import Any
 
 from celeba_vae.runtime.files import write_bytes
+from celeba_vae.runtime.processes import start_ticks
 from celeba_vae.runtime.strict_yaml import read_yaml
 
-# When each stage began and ended last, in seconds since 1970. Here and not in the shared scratch
-# folder, for each experiment that DVC runs elsewhere has its own stages.
+# Of each stage the run that it belonged to last, and when it began and ended, in seconds. Not in
+# the scratch folder that experiments share: each of them has its own stages.
 _TIMES = Path("data/scratch/times.json")
 _WIDTH = 100
 
@@ -34,35 +34,39 @@ def announced(stage: str) -> Iterator[None]:
     print(f"\nStage {place} of {len(stages)}, {stage}: {stages[stage]['desc']}", flush=True)
     began = time.time()
     yield
-    times = _read_times() | {stage: (began, time.time())}
+    ended = time.time()
+    print(f"{stage}: done in {in_words(ended - began)}", flush=True)
+    # DVC, the parent of all stages of a run.
+    run = f"{os.getppid()} {start_ticks(os.getppid())}"
+    times = _read_times() | {stage: {"run": run, "began": began, "ended": ended}}
     write_bytes(_TIMES, json.dumps(times).encode())
-    print(f"{stage}: done in {_duration(times[stage])}", flush=True)
     if place == len(stages):
-        run = psutil.Process(os.getppid()).create_time()
-        print(_overview(times, run), flush=True)
+        spans = {name: time for name, time in times.items() if time["run"] == run}
+        print(_overview(spans), flush=True)
 
 
-def _overview(times: dict[str, tuple[float, float]], run: float) -> str:
-    """Return how long each stage took that began after `run`, and how long it is since then."""
-    parts = [f"{name} {_duration(span)}" for name, span in times.items() if span[0] >= run]
-    whole = _duration((run, max(end for _, end in times.values())))
+def in_words(seconds: float) -> str:
+    """Return a length of time in words: 48 s, 3 min 12 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _overview(spans: dict[str, Any]) -> str:
+    """Return how long the stages of a run took, in all and each."""
+    first = min(span["began"] for span in spans.values())
+    last = max(span["ended"] for span in spans.values())
+    parts = (f"{name} {in_words(span['ended'] - span['began'])}" for name, span in spans.items())
     # No line ends between a stage and its time.
     listed = ", ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
-    return "\n" + textwrap.fill(f"All done in {whole}: {listed}", _WIDTH)
+    return "\n" + textwrap.fill(f"All done in {in_words(last - first)}: {listed}", _WIDTH)
 
 
-def _read_times() -> dict[str, tuple[float, float]]:
+def _read_times() -> dict[str, Any]:
     try:
         return dict(json.loads(_TIMES.read_bytes()))
-    except (FileNotFoundError, ValueError):  # the first stage, or a disk that was full
+    except FileNotFoundError:
         return {}
-
-
-def _duration(span: tuple[float, float]) -> str:
-    """Return the length of a span of time in words: 48 s, 3 min 12 s, 2 h 5 min."""
-    seconds = round(span[1] - span[0])
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

@@ -25,6 +25,16 @@ def die_with_parent(parent: int) -> None:
         sys.exit(1)
 
 
+def start_ticks(process: int) -> int:
+    """Return when a process began, in clock ticks since the machine's start.
+
+    A process id may come again, in a new container even soon; with this, it does not.
+    """
+    # The second field, the name, may hold spaces and brackets.
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return int(fields[19])
+
+
 def resident_bytes(process: int) -> tuple[int, int]:
     """Return the anonymous and the file-backed memory of a process, now; of an ended one 0."""
     try:
