@@ -40,18 +40,20 @@ INSTALL := $(PIP) --require-hashes --requirement
 	@$(INSTALL) requirements-docs.lock
 	@touch $@
 
-# The stages say themselves which of them runs; DVC's advice on git is for who commits results.
-# Ctrl-C is for DVC; this waits for its last words.
+# The stages say themselves which of them runs, and DVC's advice on git is for who commits results.
+# Ctrl-C is for DVC, whose last words this waits for.
 QUIETLY := { trap '' INT; exec sed --unbuffered -e '/^> exec /d' -e '/^Running stage /d' \
   -e '/^\(Generating\|Updating\) lock file /d' -e '/^To track the changes/,/core.autostage/d' \
-  -e '/^Use `dvc push`/d' -e '/^$$/d' -e 's/^\(Stage\|All done\)/\n&/'; }
+  -e '/^Use `dvc push`/d' -e '/^$$/d' -e 's/^\(Stage [0-9]\|All done\)/\n&/'; }
 
 repro: setup ## reproduce the pipeline, from faces to the report; the first run is kept as `baseline`
 	@set -o pipefail; PYTHONUNBUFFERED=1 dvc repro | $(QUIETLY)
-	@test -n "$$(git for-each-ref 'refs/exps/*/*/baseline')" || dvc exp save --name baseline
+	@test -n "$$(git for-each-ref 'refs/exps/*/*/baseline')" || \
+	  if git config user.email > /dev/null; then dvc exp save --name baseline; \
+	  else echo "Not kept as the experiment baseline, for experiments are commits, and git does not" \
+	  "know you: git config --global user.name NAME, user.email ADDRESS; then make repro again"; fi
 	@git diff --quiet HEAD -- dvc.lock data/metrics data/metrics.json || \
-	  echo "dvc.lock and data/metrics are now those of your run (see git status);" \
-	  "\`git checkout dvc.lock data/metrics*\` brings the committed ones back."
+	  echo "git status lists dvc.lock and metrics: they are now those of your run, and may stay so"
 	@celeba-vae summary
 
 # No remote has data/imported, so `download` is not among these. DVC verifies each file that it
