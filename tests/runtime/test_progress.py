@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 
 import pytest
 
@@ -16,7 +17,7 @@ def test_a_log_gets_a_line_of_what_takes_long_and_none_of_the_rest(
     with progress_bar(5, label="short", unit="images") as bar:
         bar.update(5)
     with progress_bar(8, label="train", unit="steps", done=2) as bar:
-        bar.start_t = bar.last_print_t = bar._time() - 11  # as if it had begun so long ago
+        bar.start_t = bar.last_print_t = time.time() - 11  # as if it had begun so long ago
         bar.set_postfix_str("epoch 1", refresh=False)
         bar.update(3)
         bar.update(3)  # at once, so that only the end shows it
