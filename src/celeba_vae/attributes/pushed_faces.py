@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.params import AttributesParams
-from celeba_vae.plots.grids import labelled_grid
-from celeba_vae.runtime.arrays import Floats, Pixels
+from celeba_vae.plots.grids import labelled_png
+from celeba_vae.runtime.arrays import Floats
 from celeba_vae.shards.read import Split
 
 
@@ -19,8 +19,8 @@ def pushed_faces(
     name: str,
     step: Floats,
     params: AttributesParams,
-) -> Pixels:
-    """Return a labelled grid of faces pushed along an attribute, from -push to +push steps.
+) -> bytes:
+    """Return faces pushed along an attribute, from -push to +push steps, as a labelled PNG.
 
     Args:
         model: the trained model.
@@ -33,7 +33,7 @@ def pushed_faces(
         params: the parameters of the stage: rows, columns, push.
 
     Returns:
-        (height, width, 3): in each row the image, then its face at each step.
+        In each row the image, then its face at each step.
     """
     rows = min(params.rows, len(mu))
     half = max(rows // 2, rows - int(has.sum()))
@@ -43,7 +43,7 @@ def pushed_faces(
     z = mu[chosen, None] + amounts[:, None] * step
     faces = model.decode(z.reshape(-1, model.z_dim)).reshape(*z.shape[:2], *images.image_shape)
     rows_of_faces = np.concatenate([images.take(chosen)[:, None], faces], axis=1)
-    return labelled_grid(
+    return labelled_png(
         rows_of_faces.reshape(-1, *images.image_shape),
         columns=1 + params.columns,
         labels=[name if has[row] else f"not {name}" for row in chosen],

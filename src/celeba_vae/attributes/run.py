@@ -12,7 +12,6 @@ from celeba_vae.latent.directions import DIRECTIONS_FILE, attribute_direction, d
 from celeba_vae.latent.disentanglement import FactorScores, completeness, score_factors
 from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.params import AttributesParams
-from celeba_vae.plots.grids import png
 from celeba_vae.plots.probes import plot_factors, plot_probes
 from celeba_vae.runtime.arrays import Floats
 from celeba_vae.runtime.outs import Out, Result, Table
@@ -57,7 +56,7 @@ def describe_attributes(
     }
     for name in params.shown:
         if name in directions:
-            picture = pushed_faces(
+            outs[f"plots/push_{name}.png"] = pushed_faces(
                 model,
                 validation,
                 mu["validation"],
@@ -66,7 +65,6 @@ def describe_attributes(
                 step=directions[name],
                 params=params,
             )
-            outs[f"plots/push_{name}.png"] = png(picture)
     scores = score_factors(mu["train"], train.factors, mu["test"], test.factors)
     if scores is not None:
         outs["factors.tsv"] = _factor_table(scores)

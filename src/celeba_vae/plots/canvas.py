@@ -32,11 +32,15 @@ _STYLE = {
 
 
 @contextmanager
-def canvas(*, width: float = 9, height: float = 6) -> Iterator[Figure]:
-    """Give an empty figure of that size in inches, within the looks of all plots."""
+def canvas(*, width: float = 6, height: float = 4) -> Iterator[Figure]:
+    """Give an empty figure of that size in inches, within the looks of all plots.
+
+    Pictures have at least 900 pixels across: those of 6 inches, whose text is large in them, can
+    be read on a phone. Plots of many panels need 9 or more.
+    """
     # The user's own matplotlibrc must not change the bytes. No pyplot: it keeps global state.
     with style.context(["default", _STYLE]):
-        yield Figure(figsize=(width, height), dpi=100, layout="constrained")
+        yield Figure(figsize=(width, height), dpi=max(900 / width, 100), layout="constrained")
 
 
 def as_png(figure: Figure) -> bytes:

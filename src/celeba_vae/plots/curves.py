@@ -22,7 +22,7 @@ def plot_losses(history: Mapping[str, NDArray[np.float64]], parts: Mapping[str, 
         history: (epochs,) by column: `epoch`, each loss, and the same with `val_` before it.
         parts: the titles of the panels, by the column of the loss.
     """
-    with canvas(height=1 + 2.3 * len(parts)) as figure:
+    with canvas(height=0.6 + 1.4 * len(parts)) as figure:
         panels = figure.subplots(len(parts), 1, sharex=True, squeeze=False).ravel()
         for (column, title), axes in zip(parts.items(), panels, strict=True):
             axes.plot(history["epoch"], history[column], "o-", color=BLUE, label="training")
@@ -44,7 +44,7 @@ def plot_kl_by_epoch(kl: NDArray[np.float64]) -> bytes:
     """
     epochs = np.unique(np.linspace(0, len(kl) - 1, _SHOWN_EPOCHS).round().astype(int))
     rank = np.arange(1, kl.shape[1] + 1)
-    with canvas(height=4.5) as figure:
+    with canvas(height=4.8) as figure:
         axes = figure.subplots()
         # The light end of the map could hardly be seen on white.
         for epoch, shade in zip(epochs, np.linspace(0.85, 0, len(epochs)), strict=True):

@@ -41,7 +41,7 @@ def plot_radius(tables: Mapping[str, Table], z_dim: int) -> bytes:
         z_dim: number of dimensions, that is of the chi distribution's degrees of freedom.
     """
     chi = stats.chi(z_dim)
-    with canvas() as figure:
+    with canvas(height=4.8) as figure:
         panels = figure.subplots(len(tables), 1, squeeze=False).ravel()
         for (cloud, table), axes in zip(tables.items(), panels, strict=True):
             _histograms(axes, table, chi, name="radius", of="chi", label="N(0, I): chi")
@@ -59,7 +59,7 @@ def plot_mahalanobis(table: Table, z_dim: int, expected: Mapping[str, Any]) -> b
         z_dim: the chi-square distribution's degrees of freedom.
         expected: further laws (frozen distributions of scipy.stats), by their labels.
     """
-    with canvas() as figure:
+    with canvas(height=4.6) as figure:
         axes = figure.subplots()
         law = stats.chi2(z_dim)
         _histograms(
@@ -74,11 +74,11 @@ def plot_mahalanobis(table: Table, z_dim: int, expected: Mapping[str, Any]) -> b
         for (label, other), dots in zip(expected.items(), (":", "-."), strict=True):
             axes.plot(fine, other.pdf(fine), color="black", linestyle=dots, label=label)
         axes.set(
-            title="Distance of z from the centre, in deviations of the training z-points",
+            title="Distance of z from the centre, in deviations of z",
             xlabel="squared Mahalanobis distance",
             ylabel="density",
         )
-        figure.legend(loc="outside lower center", ncols=2)
+        figure.legend(loc="outside lower center")
         return as_png(figure)
 
 
@@ -93,7 +93,7 @@ def plot_dimensions(table: Mapping[str, NDArray[Any]], order: Sequence[int]) -> 
     rank = np.arange(1, len(order) + 1)
     sorted_table = {name: column[np.asarray(order)] for name, column in table.items()}
     active = sorted_table["active"]
-    with canvas() as figure:
+    with canvas(height=4.8) as figure:
         has_kl = "kl" in table
         panels = figure.subplots(1 + has_kl, 1, sharex=True, squeeze=False).ravel()
         upper = panels[0]
@@ -144,7 +144,7 @@ def plot_normality(table: Mapping[str, NDArray[Any]], *, expected_ks: float, ima
         ("z_excess_kurtosis", "Excess kurtosis", "no unit", PURPLE, 0.0),
     )
     rank = np.arange(1, len(table["dimension"]) + 1)
-    with canvas() as figure:
+    with canvas(width=9, height=6) as figure:
         panels = figure.subplots(2, 2, sharex=True).ravel()
         for (name, title, unit, colour, expected), axes in zip(panels_of, panels, strict=True):
             axes.plot(rank, np.sort(table[name])[::-1], ".", color=colour)
@@ -171,7 +171,7 @@ def plot_components(table: Table, dimensions: Sequence[int], *, ranked_by: str) 
     z = table["z"]
     fine = np.linspace(z[0], z[-1], CURVE_POINTS)
     columns = min(4, len(dimensions))
-    with canvas() as figure:
+    with canvas(width=9, height=6) as figure:
         panels = figure.subplots(
             -(-len(dimensions) // columns), columns, sharex=True, sharey=True, squeeze=False
         ).ravel()
@@ -214,7 +214,7 @@ def plot_eigenvalues(
         axes.set(
             title="Eigenvalues of the covariance",
             xlabel="rank",
-            ylabel="variance along the axis (unit of z, squared)",
+            ylabel="variance (unit of z, squared)",
             yscale="log",
         )
         for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
@@ -235,7 +235,7 @@ def plot_kl_decomposition(rates: Mapping[str, Mapping[str, float]]) -> bytes:
         ("dimension_wise_kl", "single dimensions differ from N(0, 1)", GREEN),
     )
     rows = np.arange(len(rates))
-    with canvas(height=3.6) as figure:
+    with canvas(height=4.2) as figure:
         axes = figure.subplots()
         left = np.zeros(len(rates))
         for name, label, colour in parts:
@@ -258,7 +258,7 @@ def plot_kl_decomposition(rates: Mapping[str, Mapping[str, float]]) -> bytes:
         axes.set_yticks(rows, list(rates))
         axes.invert_yaxis()
         axes.set(title="What the KL loss is made of", xlabel="nats per image")
-        figure.legend(loc="outside lower center", ncols=2)
+        figure.legend(loc="outside lower center")
         return as_png(figure)
 
 

@@ -36,23 +36,23 @@ def plot_samplers(choice: Mapping[str, Any]) -> bytes:
         choice: what `latent.fitting.fit_samplers` returns beside the samplers.
     """
     temperatures = np.array(choice["temperatures"])
-    with canvas(width=11, height=5) as figure:
-        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    with canvas(height=6.5) as figure:
+        upper, lower = figure.subplots(2, 1)
         for name, found in choice["validation"].items():
-            left.plot(temperatures, found["curve"], color=_SAMPLER_LOOKS[name][0])
-        _reference(left, choice["floor"], "training z-points", **EXPECTED)
-        left.set(
+            upper.plot(temperatures, found["curve"], color=_SAMPLER_LOOKS[name][0])
+        _reference(upper, choice["floor"], "training z-points", **EXPECTED)
+        upper.set(
             title="How far the draws are from the validation z-points",
             xlabel="temperature",
             ylabel="energy distance (unit of z)",
         )
-        _logarithmic(left, [found["curve"] for found in choice["validation"].values()])
-        bottom, _ = left.get_ylim()
-        left.set_ylim(bottom, None)
+        _logarithmic(upper, [found["curve"] for found in choice["validation"].values()])
+        bottom, _ = upper.get_ylim()
+        upper.set_ylim(bottom, None)
         for name, found in choice["validation"].items():
             colour, marker = _SAMPLER_LOOKS[name]
             best, distance = found["temperature"], found["energy_distance"]
-            left.plot(
+            upper.plot(
                 best,
                 max(distance, bottom),  # what is not above 0 stands on the axis
                 marker,
@@ -61,29 +61,29 @@ def plot_samplers(choice: Mapping[str, Any]) -> bytes:
                 clip_on=False,
                 label=f"{name}: {_shown(distance)} at temperature {best:g}",
             )
-        handles, labels = left.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower left", ncols=2)
+        handles, labels = upper.get_legend_handles_labels()
+        upper.legend(handles, labels, fontsize="small")
         for axes_name, colour, label in (
             ("own", PURPLE, "along the dimensions of z"),
             ("principal", BLUE, "along the principal axes"),
         ):
             tried = [each for each in choice["mixtures"] if each["axes"] == axes_name]
-            right.plot(
+            lower.plot(
                 [each["components"] for each in tried],
                 [each["log_likelihood"] for each in tried],
                 "o-",
                 color=colour,
                 label=label,
             )
-        right.set_xscale("log", base=2)
+        lower.set_xscale("log", base=2)
         counts = sorted({each["components"] for each in choice["mixtures"]})
-        right.set_xticks(counts, [str(count) for count in counts])
-        right.set(
+        lower.set_xticks(counts, [str(count) for count in counts])
+        lower.set(
             title="Mixtures: likelihood of validation z-points",
             xlabel="components",
             ylabel="nats per z-point (more is better)",
         )
-        right.legend()
+        lower.legend()
         return as_png(figure)
 
 
@@ -112,7 +112,7 @@ def plot_cube(scan: Mapping[str, Any], references: Mapping[str, float]) -> bytes
         for (label, value), look in zip(references.items(), looks, strict=True):
             _reference(axes, value, label, **look)
         axes.set(
-            title="Cubes of random points: how far from the z-points of the training images",
+            title="Uniform cubes: how far from the training z-points",
             xlabel="b, half the side of the cube (unit of z)",
             ylabel="energy distance (unit of z)",
         )

@@ -1,10 +1,12 @@
 """Grids of images, with labels where a reader needs them, and PNG of pixels."""
 
 import io
+import json
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from celeba_vae.runtime.arrays import Pixels
 
@@ -13,6 +15,23 @@ GAP = 2
 
 _FONT_SIZE = 13
 _MARGIN = 6
+
+# The text in a PNG that says what its labels are.
+_TEXT = "rows"
+
+
+class Rows(NamedTuple):
+    """The rows of a labelled grid.
+
+    Attributes:
+        labels: one for each row.
+        heads: one for each column, or none at all.
+        images: (rows, S, width, 3), the images of each row side by side.
+    """
+
+    labels: list[str]
+    heads: list[str]
+    images: Pixels
 
 
 def image_grid(images: Pixels, *, rows: int, columns: int) -> Pixels:
@@ -98,6 +117,52 @@ def labelled_grid(
     return np.asarray(canvas)
 
 
+def labelled_png(
+    images: Pixels,
+    *,
+    columns: int,
+    labels: Sequence[str],
+    heads: Sequence[str] = (),
+    caption: str = "",
+) -> bytes:
+    """Return a `labelled_grid` as PNG, from which `read_rows` gets rows and labels back."""
+    grid = labelled_grid(images, columns=columns, labels=labels, heads=heads, caption=caption)
+    font = ImageFont.load_default(_FONT_SIZE)
+    side = images.shape[2]
+    texts = {
+        "labels": list(labels),
+        "heads": list(heads),
+        "left": _room(max(font.getlength(label) for label in labels)),
+        "width": columns * (side + GAP) - GAP,
+        "height": images.shape[1],
+    }
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt(_TEXT, json.dumps(texts))
+    content = io.BytesIO()
+    Image.fromarray(grid).save(content, format="PNG", pnginfo=info)
+    return content.getvalue()
+
+
+def read_rows(image: Image.Image) -> Rows | None:
+    """Return the rows of an opened `labelled_png`, or None for another picture.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is damaged.
+    """
+    image.load()
+    if _TEXT not in image.info:
+        return None
+    texts = json.loads(image.info[_TEXT])
+    height, left, labels = texts["height"], texts["left"], list(map(str, texts["labels"]))
+    pixels = np.asarray(image.convert("RGB"))
+    top = len(pixels) - len(labels) * (height + GAP) + GAP
+    rows = [
+        pixels[top + row * (height + GAP) :, left : left + texts["width"]][:height]
+        for row in range(len(labels))
+    ]
+    return Rows(labels, list(map(str, texts["heads"])), np.stack(rows))
+
+
 def labelled_rows(*rows: tuple[str, Pixels], caption: str = "") -> bytes:
     """Return equally long rows of images, each with its label on the left, as PNG.
 
@@ -107,8 +172,7 @@ def labelled_rows(*rows: tuple[str, Pixels], caption: str = "") -> bytes:
     """
     labels, images = zip(*rows, strict=True)
     columns = len(images[0])
-    grid = labelled_grid(np.concatenate(images), columns=columns, labels=labels, caption=caption)
-    return png(grid)
+    return labelled_png(np.concatenate(images), columns=columns, labels=labels, caption=caption)
 
 
 def png(image: Pixels) -> bytes:

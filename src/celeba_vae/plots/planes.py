@@ -35,7 +35,7 @@ def plot_planes(
     """
     columns = min(3, len(pairs))
     rows = -(-len(pairs) // columns)
-    with canvas(height=1 + 3 * rows) as figure:
+    with canvas(width=9, height=1 + 3 * rows) as figure:
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in panels[len(pairs) :]:
             axes.set_axis_off()

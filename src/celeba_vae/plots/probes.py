@@ -35,7 +35,7 @@ def plot_probes(aucs: Mapping[str, float]) -> bytes:
         axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=4, fontsize=9)
         axes.axvline(0.5, **EXPECTED, label="guessing")
         axes.set(
-            title="Attributes read off mu by logistic regression, test images",
+            title="Attributes read off mu, test images",
             xlabel="area under the ROC curve",
             xlim=(min(0.45, min(values) - 0.05), 1.05),
             ylim=(-0.8, len(names) - 0.2),

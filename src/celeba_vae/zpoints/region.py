@@ -8,8 +8,8 @@ from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.distances import energy_distances_of_scaled
 from celeba_vae.latent.samplers import draw_normal
 from celeba_vae.model.pretrained import Pretrained
-from celeba_vae.plots.grids import labelled_grid
-from celeba_vae.runtime.arrays import Floats, Pixels, Points
+from celeba_vae.plots.grids import labelled_png
+from celeba_vae.runtime.arrays import Floats, Points
 
 SCALES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 # Cubes are shown at these multiples of the best one's b.
@@ -19,7 +19,7 @@ _COLUMNS = 10
 _SCAN = np.arange(20, 81) / 40  # of b, relative to the cube with the same mean |z|^2
 
 
-def scaled_faces(model: Pretrained, z: Points) -> tuple[Pixels, list[dict[str, float]]]:
+def scaled_faces(model: Pretrained, z: Points) -> tuple[bytes, list[dict[str, float]]]:
     """Show how far from the origin decoded faces stay faces.
 
     Args:
@@ -27,8 +27,8 @@ def scaled_faces(model: Pretrained, z: Points) -> tuple[Pixels, list[dict[str, f
         z: z-points of images, (at least 1, z_dim); the first ten are shown.
 
     Returns:
-        A grid with a row for each of SCALES and a column for each z-point, (height, width, 3);
-        and for each scale s: `scale`; `radius_mean`, the mean length of s z; and `round_trip_mse`,
+        A labelled PNG with a row for each of SCALES and a column for each z-point; and for each
+        scale s: `scale`; `radius_mean`, the mean length of s z; and `round_trip_mse`,
         the mean squared error, pixels in [0, 1], between the faces decoded from s z and what the
         model makes of these faces in turn (Encoder, mu, Decoder). It is small where the model
         knows what it decodes.
@@ -43,14 +43,14 @@ def scaled_faces(model: Pretrained, z: Points) -> tuple[Pixels, list[dict[str, f
     labels = [
         f"{scale:g} z, |z| = {length:.1f}" for scale, length in zip(SCALES, lengths, strict=True)
     ]
-    grid = labelled_grid(
+    picture = labelled_png(
         faces,
         columns=len(shown),
         labels=labels,
         caption="Faces decoded from z-points of validation images, moved along their rays "
         "from the origin",
     )
-    return grid, [
+    return picture, [
         {"scale": scale, "radius_mean": float(length), "round_trip_mse": float(error)}
         for scale, length, error in zip(SCALES, lengths, errors, strict=True)
     ]
@@ -94,8 +94,8 @@ def draw_cube(n: int, z_dim: int, *, seed: int) -> Floats:
     return generator.uniform(-1, 1, (n, z_dim))
 
 
-def cube_faces(model: Pretrained, *, best_b: float, seed: int) -> Pixels:
-    """Return a grid of faces decoded from random points of cubes, (height, width, 3).
+def cube_faces(model: Pretrained, *, best_b: float, seed: int) -> bytes:
+    """Return faces decoded from random points of cubes, as a labelled PNG.
 
     A row for each of CUBES times best_b; the last row shows faces from N(0, I), for comparison.
     """
@@ -107,7 +107,7 @@ def cube_faces(model: Pretrained, *, best_b: float, seed: int) -> Pixels:
         f"b = {side:.2f}{', the best' if factor == 1 else ''}"
         for side, factor in zip(sides, CUBES, strict=True)
     ]
-    return labelled_grid(
+    return labelled_png(
         faces,
         columns=_COLUMNS,
         labels=[*labels, "N(0, I)"],

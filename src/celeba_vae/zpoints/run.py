@@ -12,7 +12,6 @@ from celeba_vae.latent.stored import array_file
 from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.params import ZpointsParams
 from celeba_vae.plots.energy_distances import plot_cube, plot_samplers
-from celeba_vae.plots.grids import png
 from celeba_vae.runtime.outs import Result
 from celeba_vae.shards.read import Split
 from celeba_vae.zpoints.describe import describe_splits, metrics_of
@@ -59,9 +58,8 @@ def describe_zpoints(
         for name in ("normal", "gaussian")
     )
     plots["cube"] = plot_cube(cubes, {"N(0, I)": normal, "fitted Gaussian": gaussian})
-    plots["cubes"] = png(cube_faces(model, best_b=cubes["best_b"], seed=params.seed))
-    grid, scales = scaled_faces(model, splits["validation"].z.points)
-    plots["scales"] = png(grid)
+    plots["cubes"] = cube_faces(model, best_b=cubes["best_b"], seed=params.seed)
+    plots["scales"], scales = scaled_faces(model, splits["validation"].z.points)
 
     outs: dict[str, Any] = {
         array_file(split, name): array
