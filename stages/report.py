@@ -1,13 +1,17 @@
 """Stage `report`: the key metrics of a run, and all of it as one HTML page."""
 
 from pathlib import Path
+from typing import Any
 
 from pathspec import GitIgnoreSpec
 
-from celeba_vae.params import Params
+from celeba_vae.params import Params, load_params
 from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.places import KEY_METRICS, METRICS, REPORT
 from stages.runner import run
+
+# The parameters as committed, whatever params.yaml holds now.
+_DEFAULTS = Path("src/celeba_vae/defaults.yaml")
 
 
 def report(params: Params) -> None:
@@ -17,7 +21,16 @@ def report(params: Params) -> None:
     from celeba_vae.report.metrics import read_metrics
     from celeba_vae.runtime.outs import Result, write_result
 
-    groups = {
+    page = build_report(
+        REPORT.parent, groups=_groups(params), defaults=_groups(load_params(_DEFAULTS)), code=_code()
+    )
+    result = Result({"report.html": page.encode()}, key_metrics(read_metrics(METRICS)))
+    write_result(result, REPORT, KEY_METRICS)
+
+
+def _groups(params: Params) -> dict[str, Any]:
+    """Return the parameters that results depend on, by group; those without one by their name."""
+    return {
         "download": params.download.model_dump(),
         "prepare": params.prepare.model_dump(),
         "model": params.model.model_dump(),
@@ -29,9 +42,6 @@ def report(params: Params) -> None:
         "threads": params.threads,
         "instructions": params.instructions,
     }
-    page = build_report(REPORT.parent, groups=groups, code=_code())
-    result = Result({"report.html": page.encode()}, key_metrics(read_metrics(METRICS)))
-    write_result(result, REPORT, KEY_METRICS)
 
 
 def _code() -> dict[str, str]:

@@ -36,7 +36,7 @@ def plot_samplers(choice: Mapping[str, Any]) -> bytes:
         choice: what `latent.fitting.fit_samplers` returns beside the samplers.
     """
     temperatures = np.array(choice["temperatures"])
-    with canvas(height=6.5) as figure:
+    with canvas(height=7) as figure:
         upper, lower = figure.subplots(2, 1)
         for name, found in choice["validation"].items():
             upper.plot(temperatures, found["curve"], color=_SAMPLER_LOOKS[name][0])
@@ -62,7 +62,7 @@ def plot_samplers(choice: Mapping[str, Any]) -> bytes:
                 label=f"{name}: {_shown(distance)} at temperature {best:g}",
             )
         handles, labels = upper.get_legend_handles_labels()
-        upper.legend(handles, labels, fontsize="small")
+        figure.legend(handles, labels, loc="outside upper left", fontsize="small")
         for axes_name, colour, label in (
             ("own", PURPLE, "along the dimensions of z"),
             ("principal", BLUE, "along the principal axes"),

@@ -37,7 +37,7 @@ def plot_probes(aucs: Mapping[str, float]) -> bytes:
         axes.set(
             title="Attributes read off mu, test images",
             xlabel="area under the ROC curve",
-            xlim=(min(0.45, min(values) - 0.05), 1.05),
+            xlim=(min(0.4, min(values) - 0.1), 1.05),
             ylim=(-0.8, len(names) - 0.2),
         )
         axes.tick_params(axis="y", length=0)

@@ -1,10 +1,10 @@
-"""Texts of the report: title, description and caption of each picture; the meaning of each metric.
+"""Texts of the report: title, description and caption of each picture; meanings of metrics, words.
 
 Names of files and of metrics are those that the stages write. What is not listed here is not shown
 (pictures) or shown without a meaning (metrics).
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class Text(NamedTuple):
@@ -21,11 +21,21 @@ class Text(NamedTuple):
     see: str
 
 
+Kind = Literal["faces", "plot", "panels"]
+
+
+class Plot(NamedTuple):
+    """A plot of a stage: what belongs to it; of many panels or of few; not of every run."""
+
+    text: Text
+    kind: Kind = "plot"
+    optional: bool = False
+
+
 OVERVIEW = Text(
     "Images, reconstructions and generated faces",
     "Rows of ten faces: images, their reconstructions, and faces from random z-points",
-    "From top to bottom: what the model was shown, its reconstructions, and what it generates from "
-    "random points alone. The more the lower rows look like the first, the better.",
+    "The more the lower rows look like the first, the better.",
 )
 
 SAMPLES = {
@@ -33,14 +43,14 @@ SAMPLES = {
         "Faces from N(0, I)",
         "Grid of faces decoded from random points of N(0, I)",
         "The KL loss moves the z-points of the images towards N(0, I). Where it succeeded, these "
-        "are faces; where it did not, they are not.",
+        "are faces; where it did not, they are not. A faint grid in all of them comes from the "
+        "transposed convolutions of stride 2.",
     ),
     "random_chosen": Text(
         "Faces from the chosen sampler",
         "Grid of faces decoded from random points of the chosen sampler",
-        "Generated from the region where the z-points of the training images lie, by the sampler "
-        "named above. If they are better than those from N(0, I), the z-points do not lie where "
-        "N(0, I) does.",
+        "Generated from the region where the z-points of the training images lie. If these are "
+        "better than those from N(0, I), the z-points do not lie where N(0, I) does.",
     ),
     "reconstructions": Text(
         "Reconstructions of validation images",
@@ -70,102 +80,152 @@ KL = Text(
     "ignores them. The steeper the curve, the fewer dimensions are used.",
 )
 
+# What tells whether N(0, I) is a good place to generate faces from.
 ZPOINTS = {
-    "radius": Text(
-        "z and the shell of N(0, I)",
-        "Histograms of the lengths of z and mu beside the chi distribution",
-        "In many dimensions the points of N(0, I) lie in a thin shell (dashed). z should lie in "
-        "it; mu lies further inside, because the noise around mu adds the rest.",
+    "radius": Plot(
+        Text(
+            "z and the shell of N(0, I)",
+            "Histograms of the lengths of z and mu beside the chi distribution",
+            "In many dimensions the points of N(0, I) lie in a thin shell (dashed). z should lie "
+            "in it; mu lies further inside, because the noise around mu adds the rest.",
+        )
     ),
-    "mahalanobis": Text(
-        "Mahalanobis distance",
-        "Histograms of squared Mahalanobis distances beside the chi-square distribution",
-        "Distances from the centre, measured in the cloud's own standard deviations. If z were "
-        "normally distributed, whatever its covariance, they would follow the dashed curve. A "
-        "validation curve to the right of train means that the training images are too few to "
-        "estimate the covariance.",
+    "dimensions": Plot(
+        Text(
+            "Every dimension",
+            "Standard deviations of z, mu and the noise, and below the KL, for all dimensions by "
+            "rank",
+            "z should have standard deviation 1 in every dimension. Where mu varies over the "
+            "images, the dimension carries information on them; where mu is constant, z is noise.",
+        )
     ),
-    "dimensions": Text(
-        "Every dimension",
-        "Standard deviations of z, mu and the noise, and below the KL, for all dimensions by rank",
-        "z should have standard deviation 1 in every dimension. Where mu varies over the images, "
-        "the dimension carries information on them; where mu is constant, z is noise.",
+    "samplers": Plot(
+        Text(
+            "Samplers and temperature",
+            "Energy distance of the samplers over temperature, and likelihood of mixtures",
+            "Lower is closer to the validation z-points; below the dashed line differences are "
+            "chance. The markers are the best temperatures.",
+        )
     ),
-    "normality": Text(
-        "Shape of each dimension",
-        "Four panels of points: distances from N(0, 1), skewness and excess kurtosis by rank",
-        "Points near the dashed lines are as normal as so many values of N(0, 1) would be. The "
-        "dimensions on the left of each panel differ most from N(0, 1).",
+    "rate": Plot(
+        Text(
+            "KL decomposition",
+            "Bars of the three parts of the KL loss of train, validation and test",
+            "Only the first part tells images apart, and it cannot exceed the dashed line. The "
+            "other two measure how far the z-points of all images together are from N(0, I).",
+        ),
+        optional=True,
     ),
-    "components": Text(
-        "Where the most information is",
-        "Histograms of single components of z beside N(0, 1)",
-        "These dimensions carry most information on the images. Where a histogram is shifted, or "
-        "has a shoulder beside the dashed curve of N(0, 1), groups of images lie apart.",
-    ),
-    "eigenvalues": Text(
-        "How round the cloud is",
-        "Eigenvalues of the covariance of z and mu by rank beside those of N(0, I)",
-        "A round cloud would follow the dashed curve, which is not flat because the images are "
-        "few. Large values on the left are directions in which the cloud is too long.",
-    ),
-    "planes": Text(
-        "Correlation of dimensions",
-        "Density contours of pairs of dimensions with confidence ellipses",
-        "Round contours mean that the two dimensions are uncorrelated. Slanted ones mean that the "
-        "covariance is not I, and that N(0, I) also draws from corners where no image lies.",
-    ),
-    "principal": Text(
-        "Before and after PCA",
-        "Density contours of z in two dimensions, along its principal axes, and whitened",
-        "Along its widest axes the cloud shows its true shape. What is still not round after "
-        "whitening cannot be described by a Gaussian.",
-    ),
-    "rate": Text(
-        "KL decomposition",
-        "Bars of the three parts of the KL loss of train, validation and test",
-        "Only the first part tells images apart, and it cannot exceed the dashed line. The other "
-        "two measure how far the z-points of all images together are from N(0, I).",
-    ),
-    "attributes": Text(
-        "Attributes in the widest plane",
-        "Images as points in the plane of the two widest axes of mu, coloured by attributes",
-        "Where the two colours lie apart, the widest directions of the cloud follow this "
-        "attribute. Where they mix, the attribute lies along other directions, or mu does not "
-        "hold it at all: the areas under the ROC curve, below, tell which.",
-    ),
-    "tsne": Text(
-        "Attributes in a t-SNE map",
-        "Images as points of a t-SNE map of mu, coloured by attributes",
-        "Neighbours here are neighbours in mu; distances between groups mean nothing.",
-    ),
-    "scales": Text(
-        "How far from the origin faces stay faces",
-        "Rows of faces decoded from the same z-points at 0 to 3 times their length",
-        "At 0 all are the mean face; at 1 they are reconstructions with noise; further out "
-        "features are exaggerated first, and then fall apart.",
-    ),
-    "cubes": Text(
-        "Faces from uniform cubes",
-        "Rows of faces decoded from uniform cubes of several sizes",
-        "Small cubes give mean faces, large ones caricatures: the best b lies between.",
-    ),
-    "cube": Text(
-        "The best cube",
-        "Energy distance of uniform cubes from the z-points over half their side",
-        "The lowest point is the best b, half the side of the cube. Where it is above the "
-        "horizontal lines, no cube is as close to the z-points as the clouds that they stand for.",
-    ),
-    "samplers": Text(
-        "Samplers and temperature",
-        "Energy distance of the samplers over temperature, and likelihood of mixtures",
-        "Lower is closer to the validation z-points; below the dashed line differences are chance. "
-        "The markers are the best temperatures.",
+    "scales": Plot(
+        Text(
+            "How far from the origin faces stay faces",
+            "Rows of faces decoded from the same z-points at 0 to 3 times their length",
+            "At 0 all are the mean face; at 1 they are reconstructions with noise; further out "
+            "features are exaggerated first, and then fall apart.",
+        ),
+        "faces",
     ),
 }
 
-# What needs log_var, more images than dimensions, two dimensions, attributes, or is asked for.
-OPTIONAL_ZPOINTS = ("mahalanobis", "planes", "principal", "rate", "attributes", "tsne")
+# For questions that those above raise. Optional is what needs more images than dimensions, two
+# dimensions, attributes, or is asked for.
+MORE_ZPOINTS = {
+    "eigenvalues": Plot(
+        Text(
+            "How round the cloud is",
+            "Eigenvalues of the covariance of z and mu by rank beside those of N(0, I)",
+            "A round cloud would follow the dashed curve, which is not flat because the images are "
+            "few. Large values on the left are directions in which the cloud is too long.",
+        )
+    ),
+    "mahalanobis": Plot(
+        Text(
+            "Mahalanobis distance",
+            "Histograms of squared Mahalanobis distances beside the chi-square distribution",
+            "Distances from the centre, measured in the cloud's own standard deviations. If z were "
+            "normally distributed, whatever its covariance, they would follow the dashed curve. A "
+            "validation curve to the right of train means that the training images are too few to "
+            "estimate the covariance.",
+        ),
+        optional=True,
+    ),
+    "cube": Plot(
+        Text(
+            "The best cube",
+            "Energy distance of uniform cubes from the z-points over half their side",
+            "The lowest point is the best b, half the side of the cube. Where it is above the "
+            "horizontal lines, no cube is as close to the z-points as the clouds that they stand "
+            "for.",
+        )
+    ),
+    "cubes": Plot(
+        Text(
+            "Faces from uniform cubes",
+            "Rows of faces decoded from uniform cubes of several sizes",
+            "Small cubes give mean faces, large ones caricatures: the best b lies between.",
+        ),
+        "faces",
+    ),
+    "components": Plot(
+        Text(
+            "Where the most information is",
+            "Histograms of single components of z beside N(0, 1)",
+            "These dimensions carry most information on the images. Where a histogram is shifted, "
+            "or has a shoulder beside the dashed curve of N(0, 1), groups of images lie apart.",
+        ),
+        "panels",
+    ),
+    "normality": Plot(
+        Text(
+            "Shape of each dimension",
+            "Four panels of points: distances from N(0, 1), skewness and excess kurtosis by rank",
+            "Points near the dashed lines are as normal as so many values of N(0, 1) would be. The "
+            "dimensions on the left of each panel differ most from N(0, 1).",
+        ),
+        "panels",
+    ),
+    "planes": Plot(
+        Text(
+            "Correlation of dimensions",
+            "Density contours of pairs of dimensions with confidence ellipses",
+            "Round contours mean that the two dimensions are uncorrelated. Slanted ones mean that "
+            "the covariance is not I, and that N(0, I) also draws from corners where no image "
+            "lies.",
+        ),
+        "panels",
+        optional=True,
+    ),
+    "principal": Plot(
+        Text(
+            "Before and after PCA",
+            "Density contours of z in two dimensions, along its principal axes, and whitened",
+            "Along its widest axes the cloud shows its true shape. What is still not round after "
+            "whitening cannot be described by a Gaussian.",
+        ),
+        "panels",
+        optional=True,
+    ),
+    "attributes": Plot(
+        Text(
+            "Attributes in the widest plane",
+            "Images as points in the plane of the two widest axes of mu, coloured by attributes",
+            "Where the two colours lie apart, the widest directions of the cloud follow this "
+            "attribute. Where they mix, the attribute lies along other directions, or mu does not "
+            "hold it at all: the areas under the ROC curve, below, tell which.",
+        ),
+        "panels",
+        optional=True,
+    ),
+    "tsne": Plot(
+        Text(
+            "Attributes in a t-SNE map",
+            "Images as points of a t-SNE map of mu, coloured by attributes",
+            "Neighbours here are neighbours in mu; distances between groups mean nothing.",
+        ),
+        "panels",
+        optional=True,
+    ),
+}
 
 AUC = Text(
     "Attributes that mu holds",
@@ -180,20 +240,26 @@ FACTORS = Text(
     "bright cell is a factor that many dimensions share, or that mu does not hold.",
 )
 BEST_AND_WORST = Text(
-    "Best and worst reconstructions of test",
+    "Best and worst reconstructions of test, by MS-SSIM",
     "Rows of test images and their reconstructions, the best and the worst by MS-SSIM",
     "The best look like what most training images look like. The worst show what is rare among "
     "them, or has no room in z.",
 )
 
 
-def pushed(name: str) -> Text:
-    """Return what belongs to faces that were moved along the direction of an attribute."""
+def pushed(name: str, auc: float | None) -> Text:
+    """Return what belongs to faces that were moved along the direction of an attribute.
+
+    Args:
+        name: the attribute.
+        auc: the area under the ROC curve of its probe; None where it is not known.
+    """
     return Text(
-        f"Latent traversal along {name}",
+        f"Faces moved along {name}" + (f" (AUC {auc:.2f})" if auc is not None else ""),
         f"Rows of validation faces, moved from less to more along {name}",
-        "In each row only this attribute should change, most at the ends. Whatever else changes "
-        "is correlated with it in the training images.",
+        "Above each column: by how many standard deviations of mu. In each row only this attribute "
+        "should change, most at the ends. Whatever else changes is correlated with it in the "
+        "training images.",
     )
 
 
@@ -206,6 +272,34 @@ def nearest(sampler: str) -> Text:
         "more than the real test faces at the bottom do.",
     )
 
+
+def which_commit(run: str) -> str:
+    """Return the command that finds the commit or the experiment of a run, with its date."""
+    return f"git log --all --decorate-refs='refs/*' --format='%h %cs %D' -S{run} -- dvc.lock"
+
+
+# The words that the page leans on.
+GLOSSARY = {
+    "z, z-point": "the latent code of an image: a point that the Decoder turns into a face. "
+    "z = mu + exp(log_var / 2) x noise.",
+    "mu, log_var": "what the Encoder makes of an image: the centre of its z-points, and the "
+    "logarithm of their variance around it.",
+    "N(0, I)": "the normal distribution of independent components with mean 0 and variance 1, from "
+    "which a VAE is meant to generate.",
+    "KL loss": "how far the z-points of an image are from N(0, I); it pays for what z tells of it.",
+    "nat": "unit of losses and information: 1 nat is 1.44 bits.",
+    "sampler, temperature": "a distribution to draw z-points from; and a factor on their distance "
+    "from its mean.",
+    "energy distance": "how far two clouds of points are from each other; about 0: the same.",
+    "PSNR, SSIM": "how close a reconstruction comes to its image: by the squared error, in "
+    "dB; by contrast and structure, equal images 1. More is better.",
+    "SWD": "sliced Wasserstein distance between patches of two sets of faces, times 1000. Lower is "
+    "better; other real faces are the floor.",
+    "recall": "share of real faces that lie among the generated ones: their diversity. Blur does "
+    "not flatter it.",
+    "AUC": "area under the ROC curve: how well a probe tells who has an attribute. 0.5: guessing; "
+    "1: always right.",
+}
 
 # What metrics mean, by the last part of their names.
 MEANINGS = {
