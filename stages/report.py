@@ -22,7 +22,10 @@ def report(params: Params) -> None:
     from celeba_vae.runtime.outs import Result, write_result
 
     page = build_report(
-        REPORT.parent, groups=_groups(params), defaults=_groups(load_params(_DEFAULTS)), code=_code()
+        REPORT.parent,
+        groups=_groups(params),
+        defaults=_groups(load_params(_DEFAULTS)),
+        code=_code(),
     )
     result = Result({"report.html": page.encode()}, key_metrics(read_metrics(METRICS)))
     write_result(result, REPORT, KEY_METRICS)

@@ -1,6 +1,8 @@
+import io
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from celeba_vae.attributes.pushed_faces import pushed_faces
 from celeba_vae.model.pretrained import Pretrained
@@ -17,7 +19,8 @@ def test_a_grid_shows_images_and_their_pushed_faces(
     step = np.linspace(-1, 1, 6)
     # One of eight has it: three rows lack it, the last has it.
     has = np.arange(8) == 5
-    picture = pushed_faces(model, images, mu, has, name="Male", step=step, params=params)
+    png = pushed_faces(model, images, mu, has, name="Male", step=step, params=params)
+    picture = np.asarray(Image.open(io.BytesIO(png)))
     # Labels stand beside the middle of a row, so its last line of pixels begins with the image.
     left = np.flatnonzero((picture[-1] != 255).any(axis=1))[0]
     grid = picture[-(4 * 34 - 2) :, left : left + 6 * 34 - 2]

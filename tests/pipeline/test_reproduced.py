@@ -92,7 +92,9 @@ def test_the_report_shows_the_run_and_names_no_place(reproduced: Path) -> None:
     page = (reproduced / "data/report/report.html").read_text()
     pictures = [*reproduced.glob("data/samples/*.png"), *reproduced.glob("data/*/plots/*.png")]
     # The Gaussian's faces are in the overview; two plots of the training are drawn here.
-    assert page.count("<img ") == len(pictures) - 1 + 2
+    assert page.count("<figcaption>") == len(pictures) - 1 + 2
+    name = re.findall("<h1>Run (.{8}) of", page)[0]
+    assert f"md5: {name}" in (reproduced / "dvc.lock").read_text()
     for code in ("stages/report.py", "src/celeba_vae/training/fit.py"):
         assert sha256_of(reproduced / code) in page
     assert "train.batch_size" in page

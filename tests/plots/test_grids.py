@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from celeba_vae.plots.grids import alternate_rows, image_grid, labelled_grid, png
+from celeba_vae.plots.grids import (
+    alternate_rows,
+    image_grid,
+    labelled_grid,
+    labelled_png,
+    png,
+    read_rows,
+)
 
 
 def _images(count: int, side: int) -> np.ndarray:
@@ -77,6 +84,28 @@ def test_heads_stand_above_their_columns() -> None:
         assert (heads[:, 42 * column : 42 * column + 40].min() < 100) == dark
     with pytest.raises(ValueError, match="1 heads for 3 columns"):
         labelled_grid(images, columns=3, heads=["a"])
+
+
+@pytest.mark.parametrize("caption", ["", "a caption that is wider than the images below it"])
+@pytest.mark.parametrize("heads", [(), ("-1", "", "+1")])
+def test_rows_and_labels_come_back_from_a_labelled_png(caption: str, heads: tuple[str]) -> None:
+    images = _images(6, 40)
+    labels = ["z, |z| = 1.5", "ä"]
+    content = labelled_png(images, columns=3, labels=labels, heads=heads, caption=caption)
+    assert content == labelled_png(images, columns=3, labels=labels, heads=heads, caption=caption)
+    with Image.open(io.BytesIO(content)) as image:
+        rows = read_rows(image)
+        shown = labelled_grid(images, columns=3, labels=labels, heads=heads, caption=caption)
+        assert np.array_equal(np.asarray(image), shown)
+    assert rows is not None
+    assert (rows.labels, rows.heads) == (labels, list(heads))
+    for found, first in zip(rows.images, (0, 3), strict=True):
+        assert np.array_equal(found, image_grid(images[first : first + 3], rows=1, columns=3))
+
+
+def test_a_picture_without_labels_has_no_rows() -> None:
+    with Image.open(io.BytesIO(png(_images(1, 20)[0]))) as image:
+        assert read_rows(image) is None
 
 
 def test_without_text_it_is_the_plain_grid() -> None:

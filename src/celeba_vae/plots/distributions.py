@@ -110,7 +110,7 @@ def plot_dimensions(table: Mapping[str, NDArray[Any]], order: Sequence[int]) -> 
             ylabel="deviation (unit of z)",
             ylim=(0, None),
         )
-        upper.legend(ncols=2, loc="center right")
+        upper.legend(ncols=4, loc="center right")
         if has_kl:
             kl = sorted_table["kl"]
             panels[1].plot(

@@ -3,7 +3,8 @@
 It says which run it is, whether it is good and what to do next; then come the pictures, and folded
 what few look for. It holds its pictures, needs no network and no script, and has no clock, no name
 of a machine's owner and no path of a disk: the same run gives the same bytes. The curves of losses
-and KL by epoch are drawn here, from the tables that the training left; all other plots are those of their stages.
+and KL by epoch are drawn here, from the tables that the training left; all other plots are those of
+their stages.
 """
 
 import base64
@@ -24,7 +25,6 @@ from celeba_vae.faces.layout import SPLITS
 from celeba_vae.plots.curves import plot_kl_by_epoch, plot_losses
 from celeba_vae.plots.grids import png, read_rows
 from celeba_vae.report import texts
-from celeba_vae.report.key_metrics import key_metrics
 from celeba_vae.report.metrics import FIX, NO_FACES, REAL, read_metrics
 from celeba_vae.report.readings import Step, next_steps, readings
 from celeba_vae.report.texts import Kind
@@ -217,7 +217,7 @@ class _Run:
     @property
     def losses(self) -> list[float]:
         """The loss on validation images after each epoch, nats per image."""
-        return self.history["val_loss"].tolist()
+        return list(map(float, self.history["val_loss"]))
 
 
 def _read_run(data: Path, groups: Json, defaults: Json, code: Mapping[str, str]) -> _Run:
@@ -274,13 +274,16 @@ def _which(run: _Run) -> Section:
             [
                 f"{kind} with {_counted(validation['z_dim'], 'dimension')}; parameters: Encoder "
                 f"{train['encoder_parameters']:,}, Decoder {train['decoder_parameters']:,}; a "
-                f"training step holds {key_metrics(run.metrics)['step_mb']:g} MB"
+                f"training step holds {train['step_bytes'] / 1e6:.1f} MB"
             ],
         ),
         ("Changed", differing or ["nothing: all parameters are the defaults"]),
         (
             "Images",
-            [f"{images}, {size}x{size}; train, validation, test: {_counts(run.metrics['zpoints'])}"],
+            [
+                f"{images}, {size}x{size}; train, validation, test: "
+                f"{_counts(run.metrics['zpoints'])}"
+            ],
         ),
         ("Training", [f"{_counted(train['epochs'], 'epoch')} of {_counted(steps, 'step')}"]),
         ("Trained by", [_machine(run.architecture["made_by"])]),
@@ -441,7 +444,9 @@ def _quality(run: _Run) -> Section:
         (name, *(_shown(values[c]) if c in values else "-" for c in columns))
         for name, values in compared.items()
     ]
-    compared_title = f"Generated and real faces beside test, {metrics['samples']['images']:,} of each"
+    compared_title = (
+        f"Generated and real faces beside test, {metrics['samples']['images']:,} of each"
+    )
     more: list[Part] = [
         *_picture(plots / "best_and_worst.png", texts.BEST_AND_WORST, "faces"),
         *others,

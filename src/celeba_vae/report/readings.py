@@ -101,7 +101,7 @@ def next_steps(
             Step(
                 "Sharper faces need a Gaussian loss; then the fitted samplers draw better faces "
                 "than N(0, I)",
-                _experiment("sharp", differing | sharp),
+                _experiment("sharp", {**differing, **sharp}),
             )
         )
     return steps[:3]
@@ -284,15 +284,15 @@ def _steps_of_training(
             f"{_counted(steps, 'step')} of training are too few: faces that differ from each "
             f"other need some {_FEWEST_STEPS}"
         )
-        return [Step(why, _experiment("longer", differing | enough))]
+        return [Step(why, _experiment("longer", {**differing, **enough}))]
     if way == "falling":
         more = {"train.epochs": 2 * epochs}
         why = "The validation loss still falls: twice the epochs"
-        return [Step(why, _experiment("longer", differing | more))]
+        return [Step(why, _experiment("longer", {**differing, **more}))]
     if way == "rising":
         best = {"train.select": "best"}
         why = "The validation loss rises: keep the weights of the best epoch"
-        return [Step(why, _experiment("best", differing | best))]
+        return [Step(why, _experiment("best", {**differing, **best}))]
     return []
 
 
