@@ -1,22 +1,31 @@
 """A reproducible pipeline for convolutional VAEs on face images.
 
-`celeba_vae.load("data/model")` gives a trained model with `encode`, `decode` and `reconstruct`.
+`celeba_vae.load("data/model")` gives a trained `FaceModel`, with `read`, `encode`, `decode`,
+`reconstruct`, `generate`, `interpolate` and `edit`. A user's mistake raises `UserError`.
 """
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from celeba_vae.model.pretrained import load
+from celeba_vae.runtime.errors import UserError
 
-__all__ = ["load"]
+if TYPE_CHECKING:
+    from celeba_vae.face_model import FaceModel, load
+
+    __version__: str
+
+__all__ = ["FaceModel", "UserError", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
     # Lazily, for `import celeba_vae` is in every stage, and most need no model.
-    if name == "load":
-        from celeba_vae.model.pretrained import load
+    if name == "__version__":
+        from importlib.metadata import version
 
-        return load
+        return version("celeba-vae")
+    if name in __all__:
+        from celeba_vae import face_model
+
+        return getattr(face_model, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -51,7 +51,7 @@ def describe_attributes(
     directions = {name: attribute_direction(mu["train"], train.attributes[name]) for name in aucs}
     outs: dict[str, Out] = {
         "attributes.tsv": probe_table(probes),
-        DIRECTIONS_FILE: direction_arrays(directions, z_dim=model.z_dim),
+        DIRECTIONS_FILE: direction_arrays(directions, aucs, z_dim=model.z_dim),
         "plots/auc.png": plot_probes(aucs),
     }
     for name in params.shown:

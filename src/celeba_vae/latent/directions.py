@@ -1,6 +1,8 @@
 """Directions of attributes in the latent space, to edit faces with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,24 @@ from celeba_vae.runtime.reading import read_arrays
 
 DIRECTIONS_FILE = "directions.npz"
 
+# Below this much of a direction is chance, such as a brighter background.
+RELIABLE_AUC = 0.8
+
 _FIX = "`dvc repro attributes` writes it"
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One step towards an attribute.
+
+    Attributes:
+        step: float32 (z_dim,), see `attribute_direction`.
+        auc: how well the attribute can be read off mu: the area under the ROC curve of its linear
+            probe on the test images, 0.5 for guessing and 1 for no mistake.
+    """
+
+    step: NDArray[np.float32]
+    auc: float
 
 
 def attribute_direction(mu: Floats, has: NDArray[np.bool_]) -> Floats:
@@ -46,56 +65,78 @@ def attribute_direction(mu: Floats, has: NDArray[np.bool_]) -> Floats:
     return step
 
 
-def direction_arrays(directions: Mapping[str, Floats], *, z_dim: int) -> dict[str, np.ndarray]:
-    """Return the arrays of DIRECTIONS_FILE for one step, (z_dim,), of each attribute.
+def direction_arrays(
+    steps: Mapping[str, Floats], aucs: Mapping[str, float], *, z_dim: int
+) -> dict[str, np.ndarray]:
+    """Return the arrays of DIRECTIONS_FILE: one step, (z_dim,), and the AUC of each attribute.
 
-    They are `attributes`, the names, and `steps`, float32 (attributes, z_dim).
+    They are `attributes`, the names; `steps`, float32 (attributes, z_dim); `auc`, (attributes,).
     """
-    steps = np.zeros((len(directions), z_dim), np.float32)
-    for row, step in enumerate(directions.values()):
-        steps[row] = step
-    return {"attributes": np.array(list(directions), dtype=np.str_), "steps": steps}
+    rows = np.zeros((len(steps), z_dim), np.float32)
+    for row, step in enumerate(steps.values()):
+        rows[row] = step
+    return {
+        "attributes": np.array(list(steps), dtype=np.str_),
+        "steps": rows,
+        "auc": np.array([aucs[name] for name in steps], np.float64),
+    }
 
 
-def load_directions(path: Path, *, z_dim: int) -> dict[str, NDArray[np.float32]]:
+def load_directions(path: Path, *, z_dim: int) -> dict[str, Direction]:
     """Read DIRECTIONS_FILE, the arrays of `direction_arrays`, for a model of z_dim dimensions.
 
     Raises:
         UserError: there is no such file, or it does not hold directions of z_dim dimensions.
     """
     read = read_arrays(path, fix=_FIX)
-    names, steps = read.get("attributes"), read.get("steps")
-    if names is None or steps is None or names.dtype.kind != "U" or steps.dtype.kind != "f":
-        raise UserError(f"{path}: holds no directions, the arrays attributes and steps; {_FIX}")
-    if names.ndim != 1 or steps.shape != (len(names), z_dim):
+    if [read[name].dtype.kind for name in ("attributes", "steps", "auc") if name in read] != [
+        *"Uff"
+    ]:
+        raise UserError(
+            f"{path}: holds no directions, the arrays attributes, steps and auc; {_FIX}"
+        )
+    names, steps, aucs = read["attributes"], read["steps"], read["auc"]
+    if names.ndim != 1 or steps.shape != (len(names), z_dim) or aucs.shape != names.shape:
         raise UserError(
             f"{path}: holds {names.size} attributes and steps of shape {steps.shape}, but the "
             f"model has {z_dim} dimensions; is it of another model?"
         )
-    if not np.isfinite(steps).all():
+    if not np.isfinite(steps).all() or not ((aucs >= 0) & (aucs <= 1)).all():
         raise UserError(f"{path}: holds values that are not finite; the z-points were not either")
-    return dict(zip(names.tolist(), steps.astype(np.float32), strict=True))
+    return {
+        name: Direction(step, auc)
+        for name, step, auc in zip(
+            names.tolist(), steps.astype(np.float32), aucs.tolist(), strict=True
+        )
+    }
 
 
 def total_push(
-    directions: Mapping[str, NDArray[np.float32]], pushes: Sequence[tuple[str, float]]
+    directions: Mapping[str, Direction], pushes: Mapping[str, float]
 ) -> NDArray[np.float32]:
     """Return the sum of pushes along attributes, (z_dim,), to be added to z-points.
 
     Args:
         directions: what `load_directions` returns.
-        pushes: attributes and how many steps to go along each; at least one.
+        pushes: how many steps to go along each attribute; at least one attribute.
 
     Raises:
         UserError: there is no direction of such an attribute.
     """
-    for name, _ in pushes:
+    for name in pushes:
         if name not in directions:
-            allowed = ", ".join(directions) or "none: the training images' attributes are unknown"
-            raise UserError(
-                f"attribute {name}: the model has no direction of it; allowed {allowed}"
-            )
+            raise UserError(f"attribute {name}: the model has no direction of it; {_hint(name, directions)}")
     total: NDArray[np.float32] = np.sum(
-        [np.float32(by) * directions[name] for name, by in pushes], axis=0
+        [np.float32(by) * directions[name].step for name, by in pushes.items()], axis=0
     )
     return total
+
+
+def _hint(name: str, directions: Mapping[str, Direction]) -> str:
+    if not directions:
+        return (
+            "it has none at all, as the attributes of its training images are unknown: bring them "
+            "in a list_attr_celeba.csv beside the images"
+        )
+    close = get_close_matches(name, directions, n=1)
+    return (f"did you mean {close[0]}? " if close else "") + f"Allowed: {', '.join(directions)}"
