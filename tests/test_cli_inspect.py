@@ -32,10 +32,10 @@ def test_tables_and_sheet(project: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("source synthetic, images 32 x 32 x 3, crop 148 pixels, filter ")
-    assert lines[-1] == "wrote contact_sheet.png"
+    assert lines[-1] == "wrote data/results/contact_sheet.png"
     assert max(map(len, lines)) <= 100
     assert "Eyeglasses" in done.stdout
-    with Image.open(project / "contact_sheet.png") as sheet:
+    with Image.open(project / "data/results/contact_sheet.png") as sheet:
         assert sheet.height == 9 * 34 - 2
 
 
@@ -72,8 +72,8 @@ def test_a_flipped_byte_ends_it_with_one_line(project: Path) -> None:
 
 
 def test_wrong_options_are_refused_before_any_work(project: Path) -> None:
-    done = inspect(project, "--out", "sheet.jpg")
-    assert done.stderr == "error: --out sheet.jpg: must end in .png\n"
+    done = inspect(project, "--out", "sheet.gif")
+    assert done.stderr == "error: --out sheet.gif: must end in .png, .jpg or .jpeg\n"
     done = inspect(project, "--shards", "nowhere")
     assert done.returncode == 1
     assert "nowhere/manifest.json: no such file" in done.stderr

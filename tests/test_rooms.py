@@ -13,7 +13,7 @@ from tests.support import ROOT
 PACKAGE = ROOT / "src/celeba_vae"
 # What knows no stage.
 PACKAGES = ("runtime", "faces", "shards", "model", "latent", "metrics", "plots")
-BELOW = (*PACKAGES, "params", "backend", "machine", "pool")
+BELOW = (*PACKAGES, "params", "backend", "machine", "pool", "face_model")
 STAGES = ("training", "zpoints", "generate", "attributes", "evaluate", "report")
 ABOVE = (*STAGES, "verify", "profiling", "cli")
 

@@ -15,7 +15,7 @@ from celeba_vae.latent.directions import (
     load_directions,
     total_push,
 )
-from celeba_vae.latent.samplers import SAMPLERS, SAMPLERS_FILE, draw, load_samplers
+from celeba_vae.latent.samplers import SAMPLERS, SAMPLERS_FILE, FittedSamplers, draw, load_samplers
 from celeba_vae.model import pretrained
 from celeba_vae.params import Sampler
 from celeba_vae.runtime.arrays import Pixels
@@ -89,10 +89,17 @@ class FaceModel(pretrained.Pretrained):
             raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, not {sampler}")
         if temperature is not None and not 0 < temperature < np.inf:
             raise ValueError(f"temperature must be a finite number above 0, not {temperature}")
-        path = beside(self.folder, "zpoints") / SAMPLERS_FILE
-        fitted = load_samplers(path, z_dim=self.z_dim)
+        fitted = self.samplers()
         name, factor = fitted.chosen(sampler, temperature)
         return self.decode(draw(fitted, name, n, seed=seed, temperature=factor))
+
+    def samplers(self) -> FittedSamplers:
+        """Return the samplers that were fitted to the latent codes of the training images.
+
+        Raises:
+            UserError: there are none beside the model.
+        """
+        return samplers_of(self.folder, z_dim=self.z_dim)
 
     def interpolate(self, a: Pixels, b: Pixels, steps: int = 8) -> Pixels:
         """Return the faces on the way from images to others.
@@ -161,9 +168,13 @@ def load(folder: str | Path = "data/model") -> FaceModel:
     return FaceModel(**vars(pretrained.load(folder)), folder=Path(folder))
 
 
-def beside(model: Path, out: str) -> Path:
-    """Return the folder of another stage beside that of a model."""
-    return Path(os.path.normpath(model / ".." / out))
+def samplers_of(model: Path, *, z_dim: int) -> FittedSamplers:
+    """Return the samplers that lie beside a model.
+
+    Raises:
+        UserError: as `load_samplers`.
+    """
+    return load_samplers(_beside(model, "zpoints") / SAMPLERS_FILE, z_dim=z_dim)
 
 
 def directions_of(model: Path, *, z_dim: int) -> dict[str, Direction]:
@@ -172,7 +183,7 @@ def directions_of(model: Path, *, z_dim: int) -> dict[str, Direction]:
     Raises:
         UserError: as `load_directions`.
     """
-    return load_directions(beside(model, "attributes") / DIRECTIONS_FILE, z_dim=z_dim)
+    return load_directions(_beside(model, "attributes") / DIRECTIONS_FILE, z_dim=z_dim)
 
 
 def aucs_of(directions: dict[str, Direction]) -> dict[str, float]:
@@ -219,3 +230,8 @@ def read_photos(photos: Photos, *, size: int, crop: int | None, filter: str) -> 
         except (OSError, BadImage) as error:
             raise UserError(f"{path}: cannot be read as an image: {reason_of(error)}") from None
     return squares
+
+
+def _beside(model: Path, out: str) -> Path:
+    # By the names alone: where data/model is a link, the others lie beside the link.
+    return Path(os.path.normpath(model / ".." / out))

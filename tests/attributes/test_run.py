@@ -2,6 +2,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from celeba_vae.attributes.labels import read_labels
 from celeba_vae.attributes.run import describe_attributes
 from celeba_vae.latent.directions import DIRECTIONS_FILE, load_directions
@@ -57,7 +59,8 @@ def test_everything_is_written_for_what_is_known(
     assert lines[2] == "Male\t8\t0\t0.0\t\t0 images of train have it, fewer than 2"
     directions = load_directions(labelled / "out" / DIRECTIONS_FILE, z_dim=6)
     assert list(directions) == ["Smiling"]
-    assert directions["Smiling"].argmax() == 0
+    assert directions["Smiling"].step.argmax() == 0
+    assert directions["Smiling"].auc == pytest.approx(metrics["auc"]["Smiling"], abs=1e-6)
 
 
 def test_what_the_data_do_not_know_is_left_out(

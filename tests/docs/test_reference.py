@@ -105,7 +105,7 @@ def test_every_command_and_option_is_on_the_page() -> None:
             if isinstance(parameter, click.Option):
                 assert re.search(rf"^`[^`]*{parameter.opts[-1]}\b", section, re.MULTILINE)
     assert "Default `6`. A number from 1 to 100." in page
-    assert "each with its `--by`. Needed." in page
+    assert "Without it 8, in an animation 30. A number from 2 to 100." in page
 
 
 def test_every_stage_is_on_the_page() -> None:

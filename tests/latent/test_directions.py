@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celeba_vae.latent.directions import (
+    Direction,
     attribute_direction,
     direction_arrays,
     load_directions,
@@ -55,18 +56,20 @@ def test_a_collapsed_model_has_steps_of_length_zero() -> None:
 
 
 STEPS = {"Smiling": np.array([0.5, -1.0, 0.25]), "Male": np.array([0.0, 2.0, 1.0])}
+AUCS = {"Male": 0.9, "Smiling": 0.75}
 
 
 def test_directions_come_back_in_stable_bytes(tmp_path: Path) -> None:
     for name in ("one/a.npz", "two.npz"):
-        write_arrays(tmp_path / name, direction_arrays(STEPS, z_dim=3))
+        write_arrays(tmp_path / name, direction_arrays(STEPS, AUCS, z_dim=3))
     assert (tmp_path / "one/a.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
     loaded = load_directions(tmp_path / "two.npz", z_dim=3)
     assert list(loaded) == ["Smiling", "Male"]
     for name, step in STEPS.items():
-        assert loaded[name].dtype == np.float32
-        assert np.array_equal(loaded[name], step)
-    write_arrays(tmp_path / "none.npz", direction_arrays({}, z_dim=3))
+        assert loaded[name].step.dtype == np.float32
+        assert np.array_equal(loaded[name].step, step)
+        assert loaded[name].auc == AUCS[name]
+    write_arrays(tmp_path / "none.npz", direction_arrays({}, {}, z_dim=3))
     assert load_directions(tmp_path / "none.npz", z_dim=3) == {}
 
 
@@ -77,17 +80,24 @@ def test_no_pickle_is_ever_opened(tmp_path: Path) -> None:
         load_directions(tmp_path / "a.npz", z_dim=3)
 
 
+WHOLE: dict[str, Any] = {"attributes": ["Male"], "steps": np.ones((1, 3)), "auc": [0.9]}
+
+
 @pytest.mark.parametrize(
     ("arrays", "expected"),
     [
         (None, "no such file; `dvc repro attributes` writes it"),
-        ({}, "holds no directions, the arrays attributes and steps"),
-        ({"attributes": ["Male"], "steps": np.ones((1, 4))}, "the model has 3 dimensions"),
-        ({"attributes": ["Male"], "steps": np.ones((2, 3))}, "1 attributes and steps of shape"),
-        ({"attributes": ["Male"], "steps": [[1, np.nan, 1]]}, "values that are not finite"),
-        ({"attributes": "Male", "steps": np.ones((1, 3))}, "1 attributes and steps of shape"),
-        ({"attributes": [1], "steps": np.ones((1, 3))}, "holds no directions"),
-        ({"attributes": ["Male"], "steps": [["a", "b", "c"]]}, "holds no directions"),
+        ({}, "holds no directions, the arrays attributes, steps and auc"),
+        (WHOLE | {"steps": np.ones((1, 4))}, "the model has 3 dimensions"),
+        (WHOLE | {"steps": np.ones((2, 3))}, "1 attributes and steps of shape"),
+        (WHOLE | {"steps": [[1, np.nan, 1]]}, "values that are not finite"),
+        (WHOLE | {"attributes": "Male"}, "1 attributes and steps of shape"),
+        (WHOLE | {"attributes": [1]}, "holds no directions"),
+        (WHOLE | {"steps": [["a", "b", "c"]]}, "holds no directions"),
+        (WHOLE | {"auc": ["a"]}, "holds no directions"),
+        (WHOLE | {"auc": [0.9, 0.8]}, "1 attributes and steps of shape"),
+        (WHOLE | {"auc": [1.1]}, "an AUC that is not from 0 to 1"),
+        (WHOLE | {"auc": [np.nan]}, "an AUC that is not from 0 to 1"),
     ],
 )
 def test_a_wrong_file_gets_one_line(
@@ -103,18 +113,22 @@ def test_a_wrong_file_gets_one_line(
 
 def test_a_truncated_file_gets_one_line(tmp_path: Path) -> None:
     path = tmp_path / "directions.npz"
-    write_arrays(path, direction_arrays(STEPS, z_dim=3))
+    write_arrays(path, direction_arrays(STEPS, AUCS, z_dim=3))
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(UserError, match="is damaged"):
         load_directions(path, z_dim=3)
 
 
 def test_pushes_add_up() -> None:
-    steps = {name: step.astype(np.float32) for name, step in STEPS.items()}
-    push = total_push(steps, [("Smiling", 2.0), ("Male", -1.0), ("Smiling", -1.0)])
+    known = {name: Direction(STEPS[name].astype(np.float32), AUCS[name]) for name in STEPS}
+    push = total_push(known, {"Smiling": 1.0, "Male": -1.0})
     assert push == pytest.approx([0.5, -3.0, -0.75])
     assert push.dtype == np.float32
-    with pytest.raises(UserError, match=r"attribute Smile: .* allowed Smiling, Male"):
-        total_push(steps, [("Male", 1.0), ("Smile", 1.0)])
-    with pytest.raises(UserError, match="allowed none"):
-        total_push({}, [("Male", 1.0)])
+    with pytest.raises(
+        UserError, match=r"Smile: .*; did you mean Smiling\? allowed: Smiling, Male$"
+    ):
+        total_push(known, {"Male": 1.0, "Smile": 1.0})
+    with pytest.raises(UserError, match=r"Q: the model has no direction of it; allowed: Smiling"):
+        total_push(known, {"Q": 1.0})
+    with pytest.raises(UserError, match=r"has none at all, .* list_attr_celeba\.csv"):
+        total_push({}, {"Male": 1.0})

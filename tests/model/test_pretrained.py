@@ -78,20 +78,20 @@ def test_the_noise_factor_is_switched_at_once_and_survives_save_and_load(
     model = celeba_vae.load(saved)
     mu, log_var = model.encode(random_images)
     assert log_var is not None
-    usual = model.sample(mu, log_var, NOISE)
+    usual = model.sample_z(mu, log_var, NOISE)
     assert np.allclose(usual, mu + np.exp(log_var / 2) * NOISE, atol=1e-6)
     model.set_noise_factor(0)
-    assert np.array_equal(model.sample(mu, log_var, NOISE), mu)
-    assert np.array_equal(model.sample(mu, log_var + 1000, NOISE), mu)
+    assert np.array_equal(model.sample_z(mu, log_var, NOISE), mu)
+    assert np.array_equal(model.sample_z(mu, log_var + 1000, NOISE), mu)
 
     save_model(model.vae, model_params(), saved)
     still = celeba_vae.load(saved)
-    assert np.array_equal(still.sample(mu, log_var, NOISE), mu)
+    assert np.array_equal(still.sample_z(mu, log_var, NOISE), mu)
     still.set_noise_factor(2.5)
     still.vae.save_weights(saved / "vae.weights.h5")
     assert float(celeba_vae.load(saved).vae.noise_factor) == 2.5
     still.set_noise_factor(1)
-    assert np.array_equal(still.sample(mu, log_var, NOISE), usual)
+    assert np.array_equal(still.sample_z(mu, log_var, NOISE), usual)
 
 
 @pytest.mark.parametrize("factor", [-0.1, 1000.1, np.nan, np.inf])
@@ -111,7 +111,7 @@ def test_the_plain_autoencoder_is_loaded_and_has_no_noise(
     assert log_var is None
     assert not model.variational
     assert np.allclose(mu, vae.encoder(random_images / np.float32(255)), atol=1e-6)
-    assert np.array_equal(model.sample(mu, None, NOISE), mu)
+    assert np.array_equal(model.sample_z(mu, None, NOISE), mu)
     with pytest.raises(ValueError, match="has no noise"):
         model.set_noise_factor(0)
 

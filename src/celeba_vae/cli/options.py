@@ -22,6 +22,14 @@ class Real(click.FloatRange):
         return number
 
 
+def push(word: str) -> tuple[str, float]:
+    """Return the attribute and the steps of a word such as Eyeglasses=2."""
+    name, equals, steps = word.rpartition("=")
+    if not (name and equals):
+        raise click.BadParameter(f"{word} is not like Eyeglasses=2.")
+    return name, Real(-100, 100).convert(steps, None, None)
+
+
 def folder_option(name: str, default: str, description: str) -> Any:
     """Return the option that names a folder to read."""
     return click.option(
@@ -44,13 +52,19 @@ set_param = click.option(
 
 model_option = folder_option("--model", "data/model", "Folder of the trained model.")
 
+scale_option = click.option(
+    "--scale",
+    type=click.IntRange(1, 8),
+    help="Show faces so many times larger. Without it, at least 192 pixels wide.",
+)
 
-def out_option(default: str) -> Any:
-    """Return the option that names the PNG to write."""
+
+def out_option(name: str, kinds: str = "PNG or JPEG") -> Any:
+    """Return the option that names the picture to write, by default in git's ignored results."""
     return click.option(
         "--out",
         type=click.Path(path_type=Path, dir_okay=False),
-        default=Path(default),
+        default=Path("data/results", name),
         show_default=True,
-        help="PNG file to write; an older one of that name is replaced.",
+        help=f"File to write, {kinds} by its ending; an older one of that name is replaced.",
     )

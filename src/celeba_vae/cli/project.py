@@ -12,7 +12,7 @@ from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.places import check_outside
 
 
-@click.command()
+@click.command(short_help="Check params.yaml and count the model's parameters.")
 @set_param
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def parameters(overrides: tuple[str, ...], as_json: bool) -> None:
@@ -20,6 +20,8 @@ def parameters(overrides: tuple[str, ...], as_json: bool) -> None:
 
     The numbers are those of the Keras model that `train` would build; what this machine has no
     memory to train is refused.
+
+    celeba-vae parameters -S model.inter_dense=256
     """
     from celeba_vae.backend import configure_tensorflow
     from celeba_vae.model.sizes import check_memory
@@ -50,7 +52,7 @@ def parameters(overrides: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"  {'of these trained':<36}{part['trainable']:>12,}")
 
 
-@click.command()
+@click.command(short_help="Describe the prepared images, with a sheet of some of them.")
 @folder_option("--shards", "data/shards", "Folder of the shards.")
 @out_option("contact_sheet.png")
 @click.option(
@@ -67,6 +69,8 @@ def inspect(shards: Path, out: Path, seed: int, verify: bool, as_json: bool) -> 
 
     Counts of images and attributes by split, mean and standard deviation of the channels in grey
     levels from 0 to 255. With --verify, a damaged shard ends it with status 1.
+
+    celeba-vae inspect --verify
     """
     check_out(out)
     from celeba_vae.shards.inspect import check_shards, contact_sheet, describe, summarize
@@ -78,7 +82,7 @@ def inspect(shards: Path, out: Path, seed: int, verify: bool, as_json: bool) -> 
     save(out, contact_sheet(shards, seed=seed), err=as_json)
 
 
-@click.command()
+@click.command(short_help="Compare this machine with the one that made dvc.lock.")
 @click.option("--record", is_flag=True, help="Write this machine to data/machine.json.")
 def machine(record: bool) -> None:
     """Compare this machine with the one that made dvc.lock.
@@ -86,6 +90,8 @@ def machine(record: bool) -> None:
     Parameters, data and code decide the results; versions of libraries, the processor's
     instructions and the device decide their last bits. Run it with --record before you commit a
     new dvc.lock.
+
+    celeba-vae machine
     """
     from celeba_vae.machine import MACHINE_FILE, differences, read_machine
     from celeba_vae.runtime.files import write_json
@@ -103,7 +109,7 @@ def machine(record: bool) -> None:
         click.echo(f"the same as in {MACHINE_FILE}: the same bytes can be expected")
 
 
-@click.command()
+@click.command(short_help="Measure memory and time of a training step.")
 @set_param
 @click.option(
     "--sweep",
@@ -141,6 +147,8 @@ def profile(
 
     Counts bytes from the shapes, and times steps on random images, each configuration in a process
     of its own. No model is kept.
+
+    celeba-vae profile -S model.inter_dense=256 --memory 4
     """
     from celeba_vae.machine import device, processor
     from celeba_vae.profiling.cases import BATCHES, current_cases, sweep_cases
@@ -157,7 +165,7 @@ def profile(
     click.echo(f"wrote {write_profile(out, rows, fits, machine=words)}")
 
 
-@click.command()
+@click.command(short_help="Prove that the commit gives its results again.")
 @click.option("--quick", is_flag=True, help="Run tiny parameters twice: under 3 minutes.")
 @click.option(
     "--emulate",
@@ -182,6 +190,8 @@ def verify(quick: bool, emulate: str | None, consistency: bool, results: Path | 
     is that asked of the archive and the shards alone; a second run must repeat the first, and
     metrics must agree within a tolerance. It ends with a table and a verdict; where that is no,
     with status 1.
+
+    celeba-vae verify --quick
     """
     from celeba_vae.verify.consistency import find_inconsistencies
 

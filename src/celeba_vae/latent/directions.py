@@ -101,8 +101,10 @@ def load_directions(path: Path, *, z_dim: int) -> dict[str, Direction]:
             f"{path}: holds {names.size} attributes and steps of shape {steps.shape}, but the "
             f"model has {z_dim} dimensions; is it of another model?"
         )
-    if not np.isfinite(steps).all() or not ((aucs >= 0) & (aucs <= 1)).all():
+    if not np.isfinite(steps).all():
         raise UserError(f"{path}: holds values that are not finite; the z-points were not either")
+    if not ((aucs >= 0) & (aucs <= 1)).all():
+        raise UserError(f"{path}: holds an AUC that is not from 0 to 1; {_FIX}")
     return {
         name: Direction(step, auc)
         for name, step, auc in zip(
@@ -125,7 +127,9 @@ def total_push(
     """
     for name in pushes:
         if name not in directions:
-            raise UserError(f"attribute {name}: the model has no direction of it; {_hint(name, directions)}")
+            raise UserError(
+                f"attribute {name}: the model has no direction of it; {_hint(name, directions)}"
+            )
     total: NDArray[np.float32] = np.sum(
         [np.float32(by) * directions[name].step for name, by in pushes.items()], axis=0
     )
@@ -139,4 +143,4 @@ def _hint(name: str, directions: Mapping[str, Direction]) -> str:
             "in a list_attr_celeba.csv beside the images"
         )
     close = get_close_matches(name, directions, n=1)
-    return (f"did you mean {close[0]}? " if close else "") + f"Allowed: {', '.join(directions)}"
+    return (f"did you mean {close[0]}? " if close else "") + f"allowed: {', '.join(directions)}"

@@ -105,7 +105,7 @@ def fit_sigma(model: Pretrained, images: Split, rows: NDArray[np.int64], *, seed
         for _, block in images.blocks(rows, size=_BLOCK):
             mu, log_var = model.encode(block)
             drawn = noise.standard_normal(mu.shape, dtype=np.float32)
-            means = model.decode_mean(model.sample(mu, log_var, drawn, factor=1))
+            means = model.decode_mean(model.sample_z(mu, log_var, drawn, factor=1))
             total += float(np.square(block / 255 - means).mean(axis=(1, 2, 3)).sum())
             bar.update(len(block))
     return math.sqrt(max(total / len(rows), SMALLEST_VARIANCE))

@@ -56,7 +56,7 @@ class _Machine(BaseModel):
     instructions: Instructions
 
 
-class _Architecture(BaseModel):
+class Architecture(BaseModel):
     """What ARCHITECTURE_FILE holds: all that the weights do not say."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -70,7 +70,7 @@ class _Architecture(BaseModel):
     made_by: _Machine
 
     @model_validator(mode="after")
-    def _strides_fit(self) -> "_Architecture":
+    def _strides_fit(self) -> "Architecture":
         if self.size % math.prod(self.model.strides):
             raise ValueError("the product of model.strides does not divide size")
         return self
@@ -113,6 +113,7 @@ class Pretrained:
         Raises:
             ValueError: another shape or dtype.
         """
+        images = np.asarray(images)
         expected = (self.size, self.size, 3)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected:
             raise ValueError(
@@ -129,7 +130,7 @@ class Pretrained:
                 log_var[batch] = _finite(encoded[1], "Encoder")
         return mu, log_var
 
-    def sample(
+    def sample_z(
         self,
         mu: np.ndarray,
         log_var: np.ndarray | None,
@@ -225,6 +226,7 @@ class Pretrained:
         return means
 
     def _logits(self, z: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        z = np.asarray(z)
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(f"z must have the shape (n, {self.z_dim}), not {z.shape}")
         for batch in _batches(len(z)):
@@ -273,7 +275,7 @@ def save(
         # HDF5 ends the process on a full disk.
         reserve(temporary, _largest_file(vae))
         vae.save_weights(temporary)
-    description = _Architecture(
+    description = Architecture(
         size=manifest["image_shape"][0],
         crop=manifest["crop"],
         filter=manifest["filter"],
@@ -302,8 +304,7 @@ def load(folder: str | Path = "data/model") -> Pretrained:
         UserError: no model there, or one that cannot be read.
     """
     folder = Path(folder)
-    path, weights = folder / ARCHITECTURE_FILE, folder / WEIGHTS_FILE
-    described = _read_architecture(path)
+    described, weights = read_architecture(folder), folder / WEIGHTS_FILE
     with reading(weights, kind="weights of a model", fix=_FIX) as file:
         held, needed = size_of(file), 4 * count_weights(described.model, size=described.size)
     if held < needed:
@@ -337,11 +338,17 @@ def load(folder: str | Path = "data/model") -> Pretrained:
     )
 
 
-def _read_architecture(path: Path) -> _Architecture:
+def read_architecture(folder: Path) -> Architecture:
+    """Read what a model is, without its weights and without TensorFlow.
+
+    Raises:
+        UserError: no model there, or one that cannot be read, or that has no room in memory.
+    """
+    path = folder / ARCHITECTURE_FILE
     fix = "`dvc repro train` makes a model, or name another folder"
     try:
         # As text, in which an array may be a tuple.
-        described = _Architecture.model_validate_json(json.dumps(read_object(path, fix=fix)))
+        described = Architecture.model_validate_json(json.dumps(read_object(path, fix=fix)))
     except ValidationError as error:
         raise UserError(
             f"{path}: is not a description of a model: {first_problem(error)}; {fix}"

@@ -13,6 +13,7 @@ from celeba_vae.runtime.arrays import Pixels
 # Pixels between neighbouring images; there are none at the rim.
 GAP = 2
 
+# Of text beside images of up to 130 pixels; beside larger ones it grows with them.
 _FONT_SIZE = 13
 _MARGIN = 6
 
@@ -98,9 +99,10 @@ def labelled_grid(
     if heads and len(heads) != columns:
         raise ValueError(f"{len(heads)} heads for {columns} columns of images")
     grid = image_grid(images, rows=rows, columns=columns)
-    font = ImageFont.load_default(_FONT_SIZE)
+    text = max(_FONT_SIZE, images.shape[1] // 10)
+    font = ImageFont.load_default(text)
     left = _room(max(font.getlength(label) for label in labels)) if labels else 0
-    line = 2 * _MARGIN + _FONT_SIZE
+    line = 2 * _MARGIN + text
     top = line * (bool(caption) + bool(heads))
     width = left + max(grid.shape[1], _room(font.getlength(caption)) if caption else 0)
     canvas = Image.new("RGB", (width, top + len(grid)), "white")

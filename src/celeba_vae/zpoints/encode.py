@@ -50,7 +50,7 @@ def encode_split(model: Pretrained, images: Split, *, split: str, seed: int) -> 
             if log_var is not None:
                 log_var[rows] = lv
             drawn = noise.standard_normal((len(rows), model.z_dim), dtype=np.float32)
-            z[rows] = model.sample(mu[rows], lv, drawn, factor=1)
+            z[rows] = model.sample_z(mu[rows], lv, drawn, factor=1)
             bar.update(len(rows))
     return Encoded(mu=Cloud(mu), log_var=log_var, z=Cloud(z))
 
