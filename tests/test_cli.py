@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 import celeba_vae
 from celeba_vae.cli.options import Real
@@ -216,6 +219,7 @@ def test_an_animation_runs_there_and_back(tmp_path: Path, name: str) -> None:
     )
     save_animation(tmp_path / name, frames)
     with Image.open(tmp_path / name) as moving:
+        assert isinstance(moving, GifImageFile | PngImageFile | WebPImageFile)
         assert (moving.n_frames, moving.info["loop"], moving.size) == (6, 0, (16, 16))
         for number, frame in enumerate((0, 1, 2, 3, 2, 1)):
             moving.seek(number)

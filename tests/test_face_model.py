@@ -10,6 +10,7 @@ from PIL import Image
 
 import celeba_vae
 from celeba_vae import FaceModel, UserError
+from celeba_vae.face_model import Photos
 from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.directions import DIRECTIONS_FILE, direction_arrays
 from celeba_vae.latent.fitting import fit_samplers
@@ -79,9 +80,11 @@ def test_the_package_names_what_there_is() -> None:
 def test_photos_are_read_as_the_training_images_were(data: Path, model: FaceModel) -> None:
     a, b = data / "photos/a.jpg", data / "photos/b.png"
     one = model.read(str(a))
-    assert (one.dtype, one.shape) == (np.uint8, (1, 32, 32, 3))
+    assert one.dtype == np.uint8
+    assert one.shape == (1, 32, 32, 3)
     assert np.array_equal(one[0], to_square(a.read_bytes(), size=32, crop=148, filter="area"))
-    for photos in ([b, a], [str(b), a], (path for path in (b, a))):
+    several: list[Photos] = [[b, a], [str(b), a], (path for path in (b, a))]
+    for photos in several:
         assert np.array_equal(model.read(photos)[1:], one)
     # Of a folder by name.
     assert np.array_equal(model.read(data / "photos"), model.read([a, b]))
@@ -89,7 +92,8 @@ def test_photos_are_read_as_the_training_images_were(data: Path, model: FaceMode
 
 def test_the_same_seed_generates_the_same_faces(model: FaceModel) -> None:
     faces = model.generate(5)
-    assert (faces.dtype, faces.shape) == (np.uint8, (5, 32, 32, 3))
+    assert faces.dtype == np.uint8
+    assert faces.shape == (5, 32, 32, 3)
     assert np.array_equal(model.generate(3, seed=1), faces[:3])
     assert model.generate(0).shape == (0, 32, 32, 3)
     z = np.random.Generator(np.random.Philox(key=7)).standard_normal((2, 6))
@@ -104,7 +108,8 @@ def test_walks_begin_and_end_at_the_reconstructions(
 ) -> None:
     a, b = random_images[:2], random_images[2:4]
     walks = model.interpolate(a, b, steps=3)
-    assert (walks.dtype, walks.shape) == (np.uint8, (2, 3, 32, 32, 3))
+    assert walks.dtype == np.uint8
+    assert walks.shape == (2, 3, 32, 32, 3)
     middle = (model.encode(a)[0] + model.encode(b)[0]) / 2
     for step, expected in enumerate(
         (model.reconstruct(a), model.decode(middle), model.reconstruct(b))
