@@ -52,6 +52,7 @@ def test_the_package_names_what_there_is() -> None:
     code = (
         "import sys, celeba_vae\n"
         "print(dir(celeba_vae), celeba_vae.__version__, celeba_vae.UserError.__name__)\n"
+        "assert not {'numpy', 'pydantic', 'tensorflow'} & {*sys.modules}\n"
         "from celeba_vae import *\n"
         "assert not {'tensorflow', 'keras'} & {*sys.modules}\n"
         "print(load.__module__, FaceModel.__name__)\n"
