@@ -23,11 +23,9 @@ LEAKY_SLOPE = 0.3
 def add_bias(maps: Tensor, bias: Tensor) -> Tensor:
     """Return maps (n, height, width, channels) plus bias (channels,).
 
-    The gradient of the bias is a sum over all but the channels, taken as products with ones.
-    TensorFlow would let the convolution's kernel gradient add it up on the way, which takes up to
-    three times as long as the two apart, or with few channels add one value after another. First
-    over images, then over rows: a product that is long inside and has few results is split inside
-    among threads, at places that follow the processor's caches.
+    The gradient of the bias is `sum_by_channel`. TensorFlow would let the convolution's kernel
+    gradient add it up on the way, which takes up to three times as long as the two apart, or with
+    few channels add one value after another.
     """
     # A tensor: a custom gradient of TensorFlow takes no variable.
     return _biased(maps, ops.reshape(bias, (-1,)))
@@ -38,12 +36,21 @@ def _biased(maps: Tensor, bias: Tensor) -> tuple[Tensor, Any]:
     def gradient(*given: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, Tensor]:
         # Keras' protocol: TensorFlow and JAX give it by place.
         (of_sum,) = given or (upstream,)
-        _, height, width, channels = of_sum.shape
-        of_images = _sum_of_rows(ops.reshape(of_sum, (-1, height * width * channels)))
-        of_rows = _sum_of_rows(ops.reshape(of_images, (height, width * channels)))
-        return of_sum, ops.sum(ops.reshape(of_rows, (width, channels)), axis=0)
+        return of_sum, sum_by_channel(of_sum)
 
     return ops.add(maps, bias), gradient
+
+
+def sum_by_channel(maps: Tensor) -> Tensor:
+    """Return the sum (channels,) of maps (n, height, width, channels), as products with ones.
+
+    First over images, then over rows: a product that is long inside and has few results is split
+    inside among threads, at places that follow the processor's caches.
+    """
+    _, height, width, channels = maps.shape
+    of_images = _sum_of_rows(ops.reshape(maps, (-1, height * width * channels)))
+    of_rows = _sum_of_rows(ops.reshape(of_images, (height, width * channels)))
+    return ops.sum(ops.reshape(of_rows, (width, channels)), axis=0)
 
 
 def _sum_of_rows(matrix: Tensor) -> Tensor:
@@ -70,19 +77,18 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras' batch normalisation, which on TensorFlow is one fused kernel.
-
-    Not only for its speed: Keras takes TensorFlow's approximate 1/sqrt, of which each maker's
-    processors have their own.
-    """
+    """Keras' batch normalisation, on TensorFlow with operations of our own on a processor."""
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
         """Return the normalised inputs, of their shape; in training the averages move."""
-        fused = keras.backend.backend() == "tensorflow" and self.compute_dtype != "float64"
-        if not fused:
+        if keras.backend.backend() != "tensorflow" or self.compute_dtype == "float64":
             return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
         from celeba_vae.model.tensorflow_kernels import batch_normalized, normalized
 
+        if tf.config.list_logical_devices("GPU"):  # whose kernel of the gradient takes other values
+            return super().call(inputs, training=training, mask=mask)
         if not (training and self.trainable):
             outputs = normalized(
                 ops.cast(inputs, "float32"),
