@@ -17,12 +17,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from celeba_vae.runtime.arrays import Floats, Points
+from celeba_vae.runtime.threads import threaded_map
 
 # Points of each cloud in an energy distance.
 ENERGY_POINTS = 2048
 
 # Rows of a matrix of distances that are in memory at a time.
-_BLOCK_ROWS = 1024
+_BLOCK_ROWS = 256
 
 # Henze and Zirkler's statistic is blind in many dimensions: all its kernels are 0 there.
 HENZE_ZIRKLER_DIMENSIONS = 10
@@ -69,30 +70,34 @@ def energy_distances_of_scaled(
         (k,), each what `energy_distance` gives for that cloud and the points.
     """
     moved, around = points - centre, draws - centre
-    cross = np.zeros(len(scales))
     lengths = (around**2).sum(axis=1)
+
     # One product of matrices serves all scales: |p - s q|^2 = |p|^2 - 2 s p.q + s^2 |q|^2.
-    for start in range(0, len(moved), _BLOCK_ROWS):
+    def of_block(start: int) -> list[float]:
         block = moved[start : start + _BLOCK_ROWS]
         products = block @ around.T
         own = (block**2).sum(axis=1)[:, None]
-        for place, scale in enumerate(scales):
-            squares = own - 2 * scale * products + scale**2 * lengths
-            cross[place] += np.sqrt(np.maximum(squares, 0)).sum()
-    return (
+        return [
+            np.sqrt(np.maximum(own - 2 * scale * products + scale**2 * lengths, 0)).sum()
+            for scale in scales
+        ]
+
+    cross: Floats = np.sum(threaded_map(of_block, range(0, len(moved), _BLOCK_ROWS)), axis=0)
+    distances: Floats = (
         2 * cross / (len(moved) * len(around))
         - scales * mean_pair_distance(around)
         - mean_pair_distance(moved)
     )
+    return distances
 
 
 def mean_distance(one: Floats, other: Floats) -> float:
     """Return the mean distance of the points of one cloud (n, d) from those of another (m, d)."""
-    blocks = range(0, len(one), _BLOCK_ROWS)
-    total = sum(
-        float(euclidean_distances(one[start : start + _BLOCK_ROWS], other).sum())
-        for start in blocks
-    )
+
+    def of_block(start: int) -> float:
+        return float(euclidean_distances(one[start : start + _BLOCK_ROWS], other).sum())
+
+    total = sum(threaded_map(of_block, range(0, len(one), _BLOCK_ROWS)))
     return total / (len(one) * len(other))
 
 

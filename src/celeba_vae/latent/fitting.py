@@ -1,5 +1,6 @@
 """Fitting of the samplers to the training z-points, and choice among them on validation."""
 
+import itertools
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +27,7 @@ from celeba_vae.latent.samplers import (
 )
 from celeba_vae.params import Sampler
 from celeba_vae.runtime.arrays import Floats
+from celeba_vae.runtime.threads import threaded_map
 
 # Numbers of components that are tried, and the fewest points that a component may stand for: one
 # that sits on a single training image would draw copies of it.
@@ -82,43 +84,41 @@ def fit_mixture(
     """
     points = subsample(z.points, count=MIXTURE_POINTS, seed=seed)
     held_out = subsample(validation.points, count=MIXTURE_POINTS, seed=seed)
-    tried: list[dict[str, Any]] = []
-    mixtures = []
-    for name, axes in (("own", np.eye(z.dimensions)), ("principal", ellipse.axes)):
-        along, held = (points - ellipse.mean) @ axes, (held_out - ellipse.mean) @ axes
+    axes = {"own": np.eye(z.dimensions), "principal": ellipse.axes}
+
+    def fitted(task: tuple[str, int]) -> tuple[Mixture, dict[str, Any]]:
+        name, components = task
+        along, held = ((those - ellipse.mean) @ axes[name] for those in (points, held_out))
         std = along.std(axis=0)
         # A flat direction has no likelihood: it counts as very thin. All points may be the same.
         scale = np.maximum(std, 1e-4 * std.max()) if std.max() > 0 else np.ones_like(std)
-        for components in MIXTURE_COMPONENTS:
-            if components > max(1, len(points) // MIXTURE_SHARE):
-                continue
-            mixture = GaussianMixture(
-                components, covariance_type="diag", reg_covar=1e-3, max_iter=200, random_state=seed
-            )
-            with warnings.catch_warnings():
-                # What did not converge is judged on held-out points like the rest.
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                mixture.fit(along / scale)
-            _drop_rare(mixture, len(points))
-            likelihood = float(mixture.score(held / scale) - np.log(scale).sum())
-            tried.append(
-                {
-                    "axes": name,
-                    "components": components,
-                    "kept": len(mixture.weights_),
-                    "log_likelihood": likelihood,
-                }
-            )
-            mixtures.append(
-                Mixture(
-                    weights=mixture.weights_,
-                    means=ellipse.mean + (mixture.means_ * scale) @ axes.T,
-                    deviations=np.sqrt(mixture.covariances_) * scale,
-                    axes=axes,
-                )
-            )
+        mixture = GaussianMixture(
+            components, covariance_type="diag", reg_covar=1e-3, max_iter=200, random_state=seed
+        ).fit(along / scale)
+        _drop_rare(mixture, len(points))
+        tried = {
+            "axes": name,
+            "components": components,
+            "kept": len(mixture.weights_),
+            "log_likelihood": float(mixture.score(held / scale) - np.log(scale).sum()),
+        }
+        kept = Mixture(
+            weights=mixture.weights_,
+            means=ellipse.mean + (mixture.means_ * scale) @ axes[name].T,
+            deviations=np.sqrt(mixture.covariances_) * scale,
+            axes=axes[name],
+        )
+        return kept, tried
+
+    most = max(1, len(points) // MIXTURE_SHARE)
+    numbers = [components for components in MIXTURE_COMPONENTS if components <= most]
+    with warnings.catch_warnings():
+        # What did not converge is judged on held-out points like the rest.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = threaded_map(fitted, itertools.product(axes, numbers))
+    mixtures, tried = zip(*found, strict=True)
     likelihoods = [each["log_likelihood"] for each in tried]
-    return mixtures[int(np.argmax(likelihoods))], tried
+    return mixtures[int(np.argmax(likelihoods))], list(tried)
 
 
 def _drop_rare(mixture: GaussianMixture, points: int) -> None:

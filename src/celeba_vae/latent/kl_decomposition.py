@@ -5,6 +5,7 @@ from scipy.special import logsumexp
 
 from celeba_vae.latent.distances import subsample_rows
 from celeba_vae.runtime.arrays import Floats, Points
+from celeba_vae.runtime.threads import threaded_map
 
 # The images whose z-points are looked at: the Monte Carlo sample.
 EVALUATED_IMAGES = 512
@@ -85,13 +86,17 @@ def _joint_log_density(points: Floats, mu: Points, log_var: Points) -> Floats:
 
 
 def _sum_of_log_marginals(points: Floats, mu: Points, log_var: Points) -> Floats:
-    total = np.zeros(len(points))
-    columns = zip(points.T, mu.T, log_var.T, strict=True)
-    for values, centre, log_variance in columns:
-        lv = log_variance.astype(np.float64)
-        exponents = (values[:, None] - centre.astype(np.float64)) ** 2 * (-0.5 * np.exp(-lv))
+    def of_dimension(index: int) -> Floats:
+        lv = log_var[:, index].astype(np.float64)
+        differences = points[:, index, None] - mu[:, index].astype(np.float64)
+        exponents = differences**2 * (-0.5 * np.exp(-lv))
         exponents -= 0.5 * lv
         largest = exponents.max(axis=1)
         exponents -= largest[:, None]
-        total += largest + np.log(np.exp(exponents, out=exponents).mean(axis=1)) - 0.5 * _LOG_TAU
+        log_density: Floats = largest + np.log(np.exp(exponents, out=exponents).mean(axis=1))
+        return log_density - 0.5 * _LOG_TAU
+
+    total = np.zeros(len(points))
+    for log_density in threaded_map(of_dimension, range(points.shape[1])):
+        total += log_density
     return total

@@ -83,7 +83,10 @@ def batch_normalized(
 
         return (outputs, mean, variance), gradient
 
-    return normalize(inputs, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta))
+    made: tuple[Tensor, Tensor, Tensor] = normalize(
+        inputs, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta)
+    )
+    return made
 
 
 def _rows(maps: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

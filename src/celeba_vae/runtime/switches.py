@@ -29,14 +29,17 @@ _ALWAYS = {
     "TF_ENABLE_ONEDNN_OPTS": "1",
     # No folder: a user's keras.json changes the precision and the order of the axes.
     "KERAS_HOME": os.devnull,
+    # scikit-learn adds up in the order in which threads end; what is set later is not known to
+    # other threads than the one that set it.
+    "OMP_NUM_THREADS": "1",
 }
 _CPUINFO = Path("/proc/cpuinfo")
 # The libraries take switches from the surroundings, many of which change bits. None is taken ...
 _SWITCHES = re.compile(
     "(CV|DNNL|JAX|KERAS|MKL|NPY|NVIDIA_TF32|OMP|ONEDNN|OPENBLAS|OPENCV|SCIPY|SKLEARN|TF|XLA)_"
 )
-# ... but these: what is logged, what devices there are and how their memory is used, and which
-# processes train together; the backend is set below. What XLA is told is recorded with the machine.
+# ... but these: what is logged, what devices there are and how their memory is used, which processes
+# train together, and the backend, which backend.py sets. What XLA is told is part of the machine.
 _TAKEN = re.compile(
     "TF_CPP_|TF_FORCE_GPU_ALLOW_GROWTH$|TF_GPU_ALLOCATOR$|JAX_PLATFORMS$|JAX_COMPILATION_CACHE_"
     "|JAX_TRACEBACK_FILTERING$|JAX_LOG_|XLA_PYTHON_CLIENT_|XLA_CLIENT_|XLA_FLAGS$"
