@@ -38,8 +38,8 @@ _CPUINFO = Path("/proc/cpuinfo")
 _SWITCHES = re.compile(
     "(CV|DNNL|JAX|KERAS|MKL|NPY|NVIDIA_TF32|OMP|ONEDNN|OPENBLAS|OPENCV|SCIPY|SKLEARN|TF|XLA)_"
 )
-# ... but these: what is logged, what devices there are and how their memory is used, which processes
-# train together, and the backend, which backend.py sets. What XLA is told is part of the machine.
+# ... but these: what is logged, what devices there are and how their memory is used, which
+# processes train together, and the backend, which backend.py sets. XLA's are part of the machine.
 _TAKEN = re.compile(
     "TF_CPP_|TF_FORCE_GPU_ALLOW_GROWTH$|TF_GPU_ALLOCATOR$|JAX_PLATFORMS$|JAX_COMPILATION_CACHE_"
     "|JAX_TRACEBACK_FILTERING$|JAX_LOG_|XLA_PYTHON_CLIENT_|XLA_CLIENT_|XLA_FLAGS$"
