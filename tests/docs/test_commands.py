@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 from dvc.cli import DvcParserError
 from dvc.cli.parser import get_main_parser
 
@@ -232,6 +233,21 @@ def test_stale_commands_are_found() -> None:
     assert "no extra jaxx" in of("pip install -e '.[jaxx]'")[0]
     assert "srun is not known" in of("srun hostname")[0]
     assert of("srun hostname", "cluster") == []
+
+
+def test_the_list_of_commands_is_not_cut() -> None:
+    text = CliRunner().invoke(cli, ["--help"], terminal_width=80).output
+    assert "..." not in text.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_every_command_has_an_example_on_one_line(name: str) -> None:
+    text = CliRunner().invoke(cli, [name, "--help"], terminal_width=80).output
+    examples = [line.strip() for line in text.splitlines() if line.startswith("  celeba-vae ")]
+    assert examples
+    for example in examples:
+        assert example.startswith(f"celeba-vae {name}")
+        assert [problem(command, ()) for command in commands_of(example)] == [None]
 
 
 def test_blocks_and_their_marks_are_read() -> None:

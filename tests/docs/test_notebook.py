@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,10 +40,11 @@ print(json.dumps([[bool(o.text), o.picture is not None] for o in outputs]))
 """
 
 
-def test_cells_run_on_a_tiny_model(reproduced: Path) -> None:
+def test_cells_run_on_a_tiny_model(reproduced: Path, tmp_path: Path) -> None:
+    shutil.copytree(reproduced / "data", tmp_path / "data", symlinks=True)
     done = subprocess.run(
         [sys.executable, "-P", "-c", RUN, str(ROOT / PAGE)],
-        cwd=reproduced,
+        cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,

@@ -9,7 +9,7 @@ from celeba_vae.cli.options import out_option
 from celeba_vae.cli.pictures import check_out, save
 
 
-@click.command()
+@click.command(short_help="Compare runs: parameters, metrics and faces.")
 @click.argument("runs", nargs=-1, required=True)
 @click.option(
     "--columns",
@@ -44,9 +44,12 @@ def compare(runs: tuple[str, ...], columns: int, seed: int, out: Path) -> None:
         save(out, compare_faces(folders, columns=columns, seed=seed))
 
 
-@click.command()
+@click.command(short_help="The last run in short, and where its pictures lie.")
 def summary() -> None:
-    """List where the pictures and metrics of the last run are, with the few that matter most."""
+    """List where the pictures and metrics of the last run are, with the few that matter most.
+
+    celeba-vae summary
+    """
     from celeba_vae.report.metrics import read_metrics
 
     metrics = read_metrics(Path("data/metrics"))
