@@ -17,7 +17,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 import celeba_vae
 from celeba_vae.cli.options import Real
-from celeba_vae.cli.pictures import save_animation
+from celeba_vae.cli.pictures import MOVING, STILL, save, save_animation
 from celeba_vae.cli.program import cli, main
 from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.directions import DIRECTIONS_FILE, direction_arrays
@@ -25,6 +25,7 @@ from celeba_vae.latent.fitting import fit_samplers
 from celeba_vae.latent.samplers import SAMPLERS_FILE, sampler_arrays
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import ModelParams
+from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import write_arrays
 from tests.support import ROOT, own_environment, run, save_model
 
@@ -71,6 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 NOTE = "note: this model has seen synthetic faces only"
 LOADING = "loading the model ..."
+BUILDING = "building the model ..."
 
 Command = Callable[..., str]
 
@@ -90,7 +92,7 @@ def command(
         # Python prints a text that a program is ended with, and its status is then 1.
         error = f"{ended.value.code}\n" if isinstance(ended.value.code, str) else ""
         assert (1 if error else ended.value.code) == status, said
-        assert all(line.startswith((NOTE, LOADING)) for line in said.err.splitlines())
+        assert all(line.startswith((NOTE, LOADING, BUILDING)) for line in said.err.splitlines())
         assert loaded in (None, LOADING in said.err)
         if status:
             assert said.out == ""
@@ -209,6 +211,29 @@ def test_morph_stands_between_its_photos(command: Command, folder: Path) -> None
     with Image.open(folder / "m.gif") as moving:
         assert (moving.format, moving.size, moving.info["loop"]) == ("GIF", (32, 32), 0)
         assert np.abs(np.asarray(moving.convert("RGB")).astype(int) - tiles[1]).mean() < 12
+
+
+def test_a_picture_too_long_for_a_jpeg_is_refused(tmp_path: Path) -> None:
+    line = np.zeros((1, 65_501, 3), np.uint8)
+    with pytest.raises(UserError, match=r"x\.jpg: a JPEG has at most 65,500 pixels a side"):
+        save(tmp_path / "x.jpg", line)
+    save(tmp_path / "x.jpg", line[:, 1:])
+    save(tmp_path / "x.png", line)
+
+
+def test_git_ignores_the_pictures_of_all_commands() -> None:
+    outs = [
+        str(option.default)
+        for command in cli.commands.values()
+        for option in command.params
+        if option.name == "out"
+    ]
+    assert len(outs) >= 6
+    # And where people are likely to put them instead.
+    outs += [f"faces{ending}" for ending in (*STILL, *MOVING)]
+    files = [out if Path(out).suffix else f"{out}/profile.png" for out in outs]
+    done = run("git", "check-ignore", "--no-index", *files, cwd=ROOT)
+    assert done.stdout.split() == files
 
 
 @pytest.mark.parametrize("name", ["walk.gif", "walk.webp", "walk.apng"])
@@ -403,7 +428,7 @@ def test_parameters_prints_the_articles_totals(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = run_process("parameters", folder=ROOT)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, f"{BUILDING}\n")
     assert "5,109,440" in done.stdout
     assert "2,757,571" in done.stdout
     monkeypatch.chdir(ROOT)

@@ -21,6 +21,8 @@ MOVING = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG"}
 # So wide are faces that are shown to people, at least.
 _SIDE = 192
 _LARGEST = 2**28
+# Pixels of a side, of which a JPEG has no more.
+_LONGEST = 65_500
 # Milliseconds that a face of an animation is shown, and the one at each end.
 _SHOWN, _SHOWN_AT_ENDS = 60, 700
 
@@ -114,11 +116,11 @@ def save(out: Path, picture: "Pixels", *, err: bool = False) -> None:
     """Write a picture, and say so on stdout, or on stderr."""
     from PIL import Image
 
-    content = io.BytesIO()
+    kind, content = STILL[out.suffix.lower()], io.BytesIO()
+    if kind == "JPEG" and max(picture.shape) > _LONGEST:
+        raise UserError(f"--out {out}: a JPEG has at most {_LONGEST:,} pixels a side; take .png")
     # Without thinned-out colours, which faces show.
-    Image.fromarray(picture).save(
-        content, format=STILL[out.suffix.lower()], quality=95, subsampling=0
-    )
+    Image.fromarray(picture).save(content, format=kind, quality=95, subsampling=0)
     _write(out, content.getvalue())
     click.echo(f"wrote {out}", err=err)
 

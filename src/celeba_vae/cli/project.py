@@ -34,6 +34,7 @@ def parameters(overrides: tuple[str, ...], as_json: bool) -> None:
         if place is not None and not Path(place).exists():
             raise UserError(f"{key} = {place}: there is no such file or folder")
 
+    click.echo("building the model ...", err=True)
     configure_tensorflow(params.threads, params.instructions)
     from celeba_vae.model.vae import VAE, describe_layers
 
