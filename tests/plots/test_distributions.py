@@ -42,13 +42,13 @@ def _mahalanobis(seed: int) -> bytes:
 def _dimensions(seed: int) -> bytes:
     mu = _cloud(seed)
     table = dimension_table(mu, mu, mu, active_variance=0.01)
-    return plots.plot_dimensions(table, [*range(7, -1, -1)])
+    return plots.plot_dimensions(table, [*range(7, -1, -1)], informative_kl=0.1)
 
 
 def _dimensions_of_plain_autoencoder(seed: int) -> bytes:
     mu = _cloud(seed)
     table = dimension_table(mu, None, mu, active_variance=0.01)
-    return plots.plot_dimensions(table, [*range(7, -1, -1)])
+    return plots.plot_dimensions(table, [*range(7, -1, -1)], informative_kl=0.1)
 
 
 def _normality(seed: int) -> bytes:

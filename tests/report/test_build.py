@@ -42,7 +42,7 @@ SECTIONS = [
 DEFAULTS: dict[str, Any] = {
     "download": {"source": "synthetic", "path": None, "url": None},
     "model": {"filters": (4, 8), "batch_norm": True, "inter_dense": None},
-    "train": {"batch_size": 16, "loss": "bernoulli"},
+    "train": {"batch_size": 16, "loss": "bernoulli", "learning_rate_schedule": "constant"},
     "evaluate": {"fid": None},
     "threads": 2,
 }
@@ -285,7 +285,7 @@ def test_no_text_becomes_markup(data: Path) -> None:
     table = data / "attributes/attributes.tsv"
     write_tsv(table, ("attribute", "auc"), [(hostile, 0.5)])
     shutil.copy(data / "samples/walks.png", data / "attributes/plots/push_<b>'x'.png")
-    page = report(data, DEFAULTS | {"train": {"batch_size": 16, "loss": hostile}})
+    page = report(data, DEFAULTS | {"train": DEFAULTS["train"] | {"loss": hostile}})
     # As default and as value, in the table and in the commands.
     assert page.text.count(hostile) >= 3
     assert "Faces moved along <b>'x'" in page.texts

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from celeba_vae.report.readings import next_steps, readings, trend
+from celeba_vae.report.readings import Step, next_steps, readings, trend
 
 FALLING = [18030.0, 17628, 17514, 17401, 17350, 17256, 17218, 17204, 17156, 17138]
 
@@ -112,11 +112,20 @@ def test_the_trend_of_the_loss(losses: list[float], way: str) -> None:
     assert trend(losses) == way
 
 
-def commands(
-    losses: list[float] = FALLING, source: str = "synthetic", differing: Any = (), **changed: Any
-) -> list[str]:
-    steps = next_steps(run(**changed), losses, dict(differing), source=source, batch_size=32)
-    return [step.command for step in steps]
+def steps(
+    losses: list[float] = FALLING,
+    source: str = "synthetic",
+    differing: Any = (),
+    schedule: str = "constant",
+    **changed: Any,
+) -> list[Step]:
+    train = {"batch_size": 32, "loss": "bernoulli", "learning_rate_schedule": schedule}
+    groups = {"download": {"source": source}, "train": train}
+    return next_steps(run(**changed), losses, dict(differing), groups)
+
+
+def commands(*given: Any, **changed: Any) -> list[str]:
+    return [step.command for step in steps(*given, **changed)]
 
 
 def test_commands_follow_from_the_run() -> None:
@@ -133,6 +142,11 @@ def test_commands_follow_from_the_run() -> None:
     # 300 photographs of which 227 are for training: 24 steps are too few.
     few = commands(FALLING[:3], images=227, epochs=3)[0]
     assert few == "dvc exp run --temp -n longer -S train.epochs=63"
+
+
+def test_more_epochs_go_on_where_the_schedule_lets_them() -> None:
+    assert steps()[0].why.endswith("which go on from here")
+    assert steps(schedule="cosine")[0].why.endswith("in a training of its own")
 
 
 def test_commands_set_again_what_the_run_had_set() -> None:

@@ -82,17 +82,19 @@ def plot_mahalanobis(table: Table, z_dim: int, expected: Mapping[str, Any]) -> b
         return as_png(figure)
 
 
-def plot_dimensions(table: Mapping[str, NDArray[Any]], order: Sequence[int]) -> bytes:
+def plot_dimensions(
+    table: Mapping[str, NDArray[Any]], order: Sequence[int], *, informative_kl: float
+) -> bytes:
     """Plot deviations and KL of all dimensions.
 
     Args:
         table: what `latent.statistics.dimension_table` returns. Without kl, that of a plain
             autoencoder, there is no lower panel.
         order: the dimensions, strongest first.
+        informative_kl: the KL, in nats, above which a dimension counts as informative.
     """
     rank = np.arange(1, len(order) + 1)
     sorted_table = {name: column[np.asarray(order)] for name, column in table.items()}
-    active = sorted_table["active"]
     with canvas(height=4.8) as figure:
         has_kl = "kl" in table
         panels = figure.subplots(1 + has_kl, 1, sharex=True, squeeze=False).ravel()
@@ -113,12 +115,13 @@ def plot_dimensions(table: Mapping[str, NDArray[Any]], order: Sequence[int]) -> 
         upper.legend(ncols=4, loc="center right")
         if has_kl:
             kl = sorted_table["kl"]
-            panels[1].plot(
-                rank[active], kl[active], ".", color=PURPLE, label=f"active: {active.sum()}"
-            )
-            panels[1].plot(
-                rank[~active], kl[~active], "x", color=GREY, label=f"not active: {(~active).sum()}"
-            )
+            informative = kl > informative_kl
+            for chosen, colour, bound in (
+                (informative, PURPLE, f"above {informative_kl:g}"),
+                (~informative, GREY, f"up to {informative_kl:g}"),
+            ):
+                label = f"{bound} nats: {chosen.sum()} dimensions"
+                panels[1].plot(rank[chosen], kl[chosen], ".", color=colour, label=label)
             panels[1].set(
                 title=f"KL from N(0, 1), {kl.sum():.1f} nats per image in all",
                 ylabel="nats per image",

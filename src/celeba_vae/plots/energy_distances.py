@@ -94,7 +94,7 @@ def plot_cube(scan: Mapping[str, Any], references: Mapping[str, float]) -> bytes
         scan: what `zpoints.region.scan_cubes` returns.
         references: energy distances of other clouds from the z-points, by their labels.
     """
-    with canvas() as figure:
+    with canvas(height=5) as figure:
         axes = figure.subplots()
         axes.plot(scan["b"], scan["energy_distances"], color=BLUE, label="uniform in [-b, b]")
         axes.plot(
@@ -117,7 +117,7 @@ def plot_cube(scan: Mapping[str, Any], references: Mapping[str, float]) -> bytes
             ylabel="energy distance (unit of z)",
         )
         _logarithmic(axes, scan["energy_distances"])
-        axes.legend()
+        figure.legend(loc="outside lower center")
         return as_png(figure)
 
 

@@ -331,8 +331,7 @@ def _next(run: _Run) -> Section:
             key: "/path/as/given" if key in _PLACES and value else value
             for key, (value, _) in run.differing.items()
         },
-        source=run.groups["download"]["source"],
-        batch_size=run.groups["train"]["batch_size"],
+        run.groups,
     )
     return Section("next", "What next?", "", [Commands(steps)])
 

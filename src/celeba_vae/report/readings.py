@@ -73,9 +73,7 @@ def next_steps(
     metrics: Metrics,
     losses: Sequence[float],
     differing: Mapping[str, Any],
-    *,
-    source: str,
-    batch_size: int,
+    groups: Metrics,
 ) -> list[Step]:
     """Return the two or three commands that follow from a run, the most urgent first.
 
@@ -84,18 +82,14 @@ def next_steps(
         losses: the loss on validation images after each epoch, nats per image.
         differing: the parameters that are not the defaults, by their whole names; the commands
             set them again, because an experiment starts from params.yaml.
-        source: download.source.
-        batch_size: train.batch_size.
+        groups: all parameters by group.
     """
-    train = metrics["train"]
-    epochs = train["epochs"]
-    of_an_epoch = math.ceil(train["training_images"] / batch_size)
     steps = [
-        *_steps_of_training(of_an_epoch, epochs, trend(losses), differing),
+        *_steps_of_training(metrics["train"], trend(losses), differing, groups["train"]),
         *_steps_of_comparison(differing),
-        _step_of_source(source, differing),
+        _step_of_source(groups["download"]["source"], differing),
     ]
-    if _times_floor(metrics) >= _BLURRED and "train.loss" not in differing:
+    if _times_floor(metrics) >= _BLURRED and groups["train"]["loss"] == "bernoulli":
         sharp = {"train.loss": "gaussian", "train.sigma": "optimal", "train.kl_weight": 1}
         steps.append(
             Step(
@@ -275,9 +269,10 @@ def _times_floor(metrics: Metrics) -> float:
 
 
 def _steps_of_training(
-    of_an_epoch: int, epochs: int, way: Trend, differing: Mapping[str, Any]
+    metrics: Metrics, way: Trend, differing: Mapping[str, Any], train: Metrics
 ) -> list[Step]:
-    steps = of_an_epoch * epochs
+    of_an_epoch = math.ceil(metrics["training_images"] / train["batch_size"])
+    steps = of_an_epoch * metrics["epochs"]
     if steps < _FEWEST_STEPS:
         enough = {"train.epochs": math.ceil(_FEWEST_STEPS / of_an_epoch)}
         why = (
@@ -286,8 +281,11 @@ def _steps_of_training(
         )
         return [Step(why, _experiment("longer", {**differing, **enough}))]
     if way == "falling":
-        more = {"train.epochs": 2 * epochs}
-        why = "The validation loss still falls: twice the epochs"
+        more = {"train.epochs": 2 * metrics["epochs"]}
+        # A cosine is spread over all epochs, so that more of them are another training.
+        afresh = train["learning_rate_schedule"] == "cosine"
+        how = "in a training of its own" if afresh else "which go on from here"
+        why = f"The validation loss still falls: twice the epochs, {how}"
         return [Step(why, _experiment("longer", {**differing, **more}))]
     if way == "rising":
         best = {"train.select": "best"}

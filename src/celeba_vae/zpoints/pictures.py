@@ -28,7 +28,7 @@ from celeba_vae.plots.distributions import (
 )
 from celeba_vae.plots.planes import plot_attributes, plot_planes, plot_principal
 from celeba_vae.runtime.arrays import Floats
-from celeba_vae.zpoints.describe import Described, strongest_dimensions
+from celeba_vae.zpoints.describe import INFORMATIVE_KL, Described, strongest_dimensions
 from celeba_vae.zpoints.encode import Encoded
 from celeba_vae.zpoints.tables import COMPONENTS, Columns
 
@@ -86,7 +86,7 @@ def plot_zpoints(
         eigenvalues["mu"] = curves["eigenvalues"]["mu"]
     plots = {
         "radius": plot_radius(radii, z_dim),
-        "dimensions": plot_dimensions(table, strongest),
+        "dimensions": plot_dimensions(table, strongest, informative_kl=INFORMATIVE_KL),
         "normality": plot_normality(table, expected_ks=expected_ks_distance(images), images=images),
         "components": plot_components(
             curves["components"], strongest[:COMPONENTS], ranked_by=ranked_by
