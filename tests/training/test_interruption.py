@@ -92,10 +92,10 @@ def a_second_training_is_refused(project: Path, first: "subprocess.Popen[str]") 
 
 
 def wait_for_steps(process: "subprocess.Popen[str]") -> None:
-    """Read what a training says until it counts its steps."""
+    """Read what a training says until it takes its steps."""
     assert process.stderr is not None
     for line in process.stderr:
-        if "train:" in line:
+        if "Losses in nats" in line:
             return
 
 
