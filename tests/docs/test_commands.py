@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 from dvc.cli import DvcParserError
 from dvc.cli.parser import get_main_parser
@@ -28,8 +29,9 @@ from dvc.cli.parser import get_main_parser
 from celeba_vae.cli.program import cli
 from celeba_vae.params import load_params
 from celeba_vae.runtime.errors import UserError
+from celeba_vae.verify.tiny_params import set_params
 from docs.generator.notebook import PAGE as NOTEBOOK
-from tests.support import ROOT, activated
+from tests.support import ROOT, activated, commit, succeed
 
 NEEDS = {
     "browser": "a desktop to look at something",
@@ -141,6 +143,8 @@ def problem(command: list[str], needs: tuple[str, ...]) -> str | None:
             get_main_parser().parse_args(words)
         except (DvcParserError, SystemExit):
             return "dvc has no such command or option"
+        if words[:2] == ["exp", "run"] and not {"--temp", "--queue"} & {*words}:
+            return "without --temp or --queue the next experiment starts from its parameters"
     elif program == "make":
         targets = _TARGET.findall((ROOT / "Makefile").read_text())
         wrong = [word for word in words if "=" not in word and word not in targets]
@@ -208,7 +212,7 @@ def test_stale_commands_are_found() -> None:
 
     fine = """
         source .venv/bin/activate   # a comment
-        A=1 dvc exp run -S model.inter_dense=256 && dvc exp show --drop '.*'
+        A=1 dvc exp run --temp -S model.inter_dense=256 && dvc exp show --drop '.*'
         dvc exp run --queue -S 'model.z_dim=64,128'
         celeba-vae edit photo.jpg Smiling=2 \\
           --out x.png
@@ -227,6 +231,7 @@ def test_stale_commands_are_found() -> None:
     assert "no command draw" in of("celeba-vae draw")[0]
     assert "no such key" in of("dvc exp run -S model.zdim=3")[0]
     assert "model.z_dim = 0" in of("dvc exp run -S model.z_dim=0")[0]
+    assert "starts from its parameters" in of("dvc exp run -S model.z_dim=8")[0]
     assert "dvc has no such" in of("dvc exp walk")[0]
     assert "no reprod" in of("make reprod")[0]
     assert "no module" in of("python -m tests.benchmarks.stepp")[0]
@@ -274,6 +279,8 @@ def run_page(page: str, reproduced: Path, folder: Path, *, minutes: bool) -> Non
     shutil.copytree(reproduced, project, symlinks=True)
     (project / ".venv").symlink_to(sys.prefix)
     (project / ".git/info/exclude").write_text(".venv\n")
+    if minutes:  # as `make repro` does
+        succeed("dvc", "exp", "save", "--name", "baseline", cwd=project)
     shell, python = runs(page, minutes=minutes)
     # Each command is shown before its output, so that a failure says where.
     for command in (["bash", "-evxc", shell], [sys.executable, "-c", python]):
@@ -292,6 +299,46 @@ def run_page(page: str, reproduced: Path, folder: Path, *, minutes: bool) -> Non
 
 def test_the_readme_runs(reproduced: Path, tmp_path: Path) -> None:
     run_page("README.md", reproduced, tmp_path, minutes=False)
+
+
+def test_experiments_of_the_readme_differ_from_the_first_run_in_what_they_set(
+    tmp_path: Path,
+) -> None:
+    """Run them in the README's order, with DVC, on a pipeline that does nothing."""
+    groups = yaml.safe_load((ROOT / "params.yaml").read_text())
+    stage = {"cmd": "cp params.yaml out", "params": [*groups], "outs": ["out"]}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"stage": stage}}))
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    succeed("git", "init", "-q", cwd=tmp_path)
+    for name in ("name", "email"):
+        succeed("git", "config", f"user.{name}", "test@example.org", cwd=tmp_path)
+    succeed("dvc", "init", "-q", cwd=tmp_path)
+    commit(tmp_path, "small")
+    # What `make repro` does.
+    succeed("dvc", "repro", cwd=tmp_path)
+    succeed("dvc", "exp", "save", "--name", "baseline", cwd=tmp_path)
+
+    ran = 0
+    commands = [c for block in SHELL if block.page == "README.md" for c in commands_of(block.text)]
+    for command in commands:
+        if command[:3] == ["dvc", "exp", "apply"]:
+            succeed(*command, cwd=tmp_path)
+        if command[:3] != ["dvc", "exp", "run"]:
+            continue
+        succeed(*command, cwd=tmp_path)
+        name = command[command.index("-n") + 1]
+        ref = succeed("git", "for-each-ref", "--format=%(refname)", "refs/exps", cwd=tmp_path)
+        (own,) = (line for line in ref.split() if line.endswith(f"/{name}"))
+        settings = [command[i + 1] for i, word in enumerate(command) if word == "-S"]
+        expected = tmp_path / "expected"
+        expected.mkdir(exist_ok=True)
+        shutil.copy(ROOT / "params.yaml", expected)
+        set_params(expected, *settings)
+        found = succeed("git", "show", f"{own}:params.yaml", cwd=tmp_path)
+        assert found == (expected / "params.yaml").read_text(), command
+        ran += 1
+    assert ran >= 3
+    assert (tmp_path / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from celeba_vae.runtime.switches import set_switches
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="The pipeline itself is run by DVC: `dvc repro`, "
-    "`dvc exp run -S model.inter_dense=256`.",
+    "`dvc exp run --temp -S model.inter_dense=256`.",
 )
 @click.version_option(package_name="celeba-vae")
 def cli() -> None:
