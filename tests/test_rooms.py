@@ -15,7 +15,7 @@ PACKAGE = ROOT / "src/celeba_vae"
 PACKAGES = ("runtime", "faces", "shards", "model", "latent", "metrics", "plots")
 BELOW = (*PACKAGES, "params", "backend", "machine", "pool", "face_model")
 STAGES = ("training", "zpoints", "generate", "attributes", "evaluate", "report")
-ABOVE = (*STAGES, "verify", "profiling", "cli")
+ABOVE = (*STAGES, "comparison", "verify", "profiling", "cli")
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -7,6 +7,7 @@ import click
 
 from celeba_vae.cli.options import out_option
 from celeba_vae.cli.pictures import check_out, save
+from celeba_vae.runtime.errors import UserError
 
 
 @click.command(short_help="Compare runs: parameters, metrics and faces.")
@@ -25,23 +26,43 @@ from celeba_vae.cli.pictures import check_out, save
     show_default=True,
     help="Seed of the z-points, the same for all runs.",
 )
-@out_option("compared.png")
-def compare(runs: tuple[str, ...], columns: int, seed: int, out: Path) -> None:
-    """Show faces of several runs: from N(0, I), and from where each run's z-points lie.
+@out_option("data/results/compared.png")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, and make no picture.")
+@click.option("--markdown", is_flag=True, help="Print Markdown, and make no picture.")
+def compare(
+    runs: tuple[str, ...], columns: int, seed: int, out: Path, as_json: bool, markdown: bool
+) -> None:
+    """Compare runs: parameters that differ, key metrics, faces.
 
-    A run is the name of a DVC experiment or a Git revision, whose results are read from DVC's
-    cache, or `workspace`, what lies in data/ now:
+    A run is the name of a DVC experiment or a Git revision, whose results are read from git and
+    DVC's cache, or `workspace`, what lies in data/ now:
 
-    celeba-vae compare workspace my-experiment main
+    celeba-vae compare baseline my-experiment workspace
+
+    Differences are from the first one. Runs that differ in train.seed alone become one column,
+    with their mean and standard deviation. The picture has two rows of faces for each run, from the
+    same noise: from N(0, I), and from where its z-points lie.
     """
+    if as_json and markdown:
+        raise UserError("--json and --markdown: give one of them")
     check_out(out)
     from tempfile import TemporaryDirectory
 
-    from celeba_vae.generate.comparison import compare_faces, fetch_run
+    from celeba_vae.comparison.runs import fetch_run, read_run
+    from celeba_vae.comparison.table import as_json as to_json
+    from celeba_vae.comparison.table import as_markdown, as_text, compare_runs
 
     with TemporaryDirectory() as folder:
-        folders = {run: fetch_run(run, Path(folder) / str(n)) for n, run in enumerate(runs)}
-        save(out, compare_faces(folders, columns=columns, seed=seed))
+        places = {run: Path(folder) / str(n) for n, run in enumerate(dict.fromkeys(runs))}
+        comparison = compare_runs([read_run(run, place) for run, place in places.items()])
+        form = to_json if as_json else as_markdown if markdown else as_text
+        click.echo(form(comparison))
+        if as_json or markdown:
+            return
+        from celeba_vae.comparison.faces import PARTS, compare_faces
+
+        fetched = {run: fetch_run(run, place, PARTS) for run, place in places.items()}
+        save(out, compare_faces(fetched, columns=columns, seed=seed))
 
 
 @click.command(short_help="The last run in short, and where its pictures lie.")

@@ -78,3 +78,16 @@ def key_metrics(metrics: Mapping[str, Any]) -> dict[str, float | int]:
         for name, of in KEY_METRICS.items()
         if values[name] is not None
     }
+
+
+def shown(name: str, value: float, *, signed: bool = False) -> str:
+    """Return a value of a key metric for people, without its unit; `signed` shows a plus, too."""
+    text = f"{value:{'+' if signed else ''},.{KEY_METRICS[name].decimals}f}"
+    # Of -0.001 with two decimals the sign alone would be left.
+    return text if text.strip("+-0.,") else text.lstrip("+-")
+
+
+def reading(name: str) -> str:
+    """Return how to read a key metric: its unit, and which value is the better one."""
+    of = KEY_METRICS[name]
+    return "; ".join(filter(None, [of.unit, of.better and f"{of.better} is better"]))

@@ -1,4 +1,4 @@
-"""Comparison of runs: faces from N(0, I), and from the Gaussian fitted to each run's z-points."""
+"""Faces of several runs: from N(0, I), and from the Gaussian fitted to each run's z-points."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,48 +13,8 @@ from celeba_vae.plots.grids import labelled_grid
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.reading import read_object
 
-# What DVC calls the results that lie in data/ now.
-WORKSPACE = "workspace"
-
-# What a comparison reads, below data/: folders and files.
-_PARTS = ("model", f"zpoints/{SAMPLERS_FILE}", "metrics/zpoints.json")
-
-
-def fetch_run(revision: str, folder: Path) -> Path:
-    """Return the folder with the results of a run, brought there out of DVC's cache.
-
-    Args:
-        revision: a Git revision (commit, branch, tag) or the name of a DVC experiment of this
-            project; WORKSPACE for what lies in data/ now.
-        folder: an empty folder, where the results are put; unused with WORKSPACE.
-
-    Raises:
-        UserError: no such revision, or its results are not in the cache.
-    """
-    if revision == WORKSPACE:
-        return Path("data")
-    # DVC takes half a second to load, which other commands need not wait for.
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-    from dvc_data.index import DataIndexError
-
-    files = DVCFileSystem(rev=revision)
-    for part in _PARTS:
-        target = folder / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            files.get(f"data/{part}", str(target), recursive=True)
-        except (DataIndexError, FileNotFoundError):
-            raise UserError(
-                f"{revision}: its data/{part} is not in DVC's cache; run it (`dvc exp run`, `dvc "
-                "repro`), or bring it from a remote (`dvc fetch`)"
-            ) from None
-        except DvcException as error:
-            raise UserError(
-                f"{revision}: {error}; `dvc exp list` and `git log` name those there are, and "
-                f"{WORKSPACE} is what lies in data/"
-            ) from None
-    return folder
+# What the picture is made of, by the paths in a project.
+PARTS = ("data/model", f"data/zpoints/{SAMPLERS_FILE}", "data/metrics/zpoints.json")
 
 
 def compare_faces(runs: Mapping[str, Path], *, columns: int, seed: int) -> NDArray[np.uint8]:
@@ -63,7 +23,7 @@ def compare_faces(runs: Mapping[str, Path], *, columns: int, seed: int) -> NDArr
     The noise is the same in all rows, so that faces of one run stand below their counterparts.
 
     Args:
-        runs: folders with `model`, `zpoints` and `metrics`, by the names to show.
+        runs: folders with PARTS, by the names to show.
         columns: faces in a row.
         seed: of the noise.
 
@@ -76,9 +36,9 @@ def compare_faces(runs: Mapping[str, Path], *, columns: int, seed: int) -> NDArr
     """
     faces, labels = [], []
     for name, folder in runs.items():
-        model = load(folder / "model")
-        fitted = load_samplers(folder / "zpoints" / SAMPLERS_FILE, z_dim=model.z_dim)
-        known = _radii(folder / "metrics/zpoints.json")
+        model = load(folder / "data/model")
+        fitted = load_samplers(folder / "data/zpoints" / SAMPLERS_FILE, z_dim=model.z_dim)
+        known = _radii(folder / "data/metrics/zpoints.json")
         for points, source, radius in (
             (draw_normal(columns, model.z_dim, seed), "N(0, I)", known["chi_mean"]),
             (draw_gaussian(fitted.gaussian, columns, seed), "its z", known["z_radius_mean"]),

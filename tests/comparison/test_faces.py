@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from celeba_vae.generate.comparison import compare_faces
+from celeba_vae.comparison.faces import compare_faces
 from celeba_vae.latent.cloud import Cloud
 from celeba_vae.latent.fitting import fit_samplers
 from celeba_vae.latent.samplers import sampler_arrays
@@ -22,7 +22,7 @@ RunMaker = Callable[..., Path]
 @pytest.fixture
 def make_run(tmp_path: Path, model_params: Callable[..., ModelParams]) -> RunMaker:
     def make(name: str, *, z_dim: int = 6, size: int = 32) -> Path:
-        folder, params = tmp_path / name, model_params(z_dim=z_dim)
+        folder, params = tmp_path / name / "data", model_params(z_dim=z_dim)
         vae = VAE(params, size=size, seed=1)
         save_model(vae, params, folder / "model")
         z = Cloud(3 * np.random.default_rng(1).normal(size=(50, z_dim)).astype(np.float32))
@@ -32,7 +32,7 @@ def make_run(tmp_path: Path, model_params: Callable[..., ModelParams]) -> RunMak
         (folder / "metrics").mkdir()
         values = {"train": {"chi_mean": 2.4, "z_radius_mean": 7.3}}
         (folder / "metrics/zpoints.json").write_text(json.dumps(values))
-        return folder
+        return tmp_path / name
 
     return make
 
@@ -40,9 +40,9 @@ def make_run(tmp_path: Path, model_params: Callable[..., ModelParams]) -> RunMak
 def test_each_run_has_faces_from_the_prior_and_from_its_own_z_points(make_run: RunMaker) -> None:
     run = make_run("a")
     grid = compare_faces({"a": run}, columns=3, seed=7)
-    model = load(run / "model")
+    model = load(run / "data/model")
     normal = np.random.Generator(np.random.Philox(key=7)).standard_normal((3, 6))
-    with np.load(run / "zpoints/samplers.npz") as fitted:
+    with np.load(run / "data/zpoints/samplers.npz") as fitted:
         own = fitted["gaussian_mean"] + normal @ fitted["gaussian_root"]
     assert len(grid) == 32 + 2 + 32
     for top, points in ((0, normal), (34, own)):
@@ -60,6 +60,6 @@ def test_what_cannot_be_compared_is_named(make_run: RunMaker) -> None:
     first, second = make_run("a"), make_run("b", size=64)
     with pytest.raises(UserError, match=r"b draws faces of 64 pixels, the first run of 32"):
         compare_faces({"a": first, "b": second}, columns=2, seed=1)
-    (second / "metrics/zpoints.json").write_text("{}")
+    (second / "data/metrics/zpoints.json").write_text("{}")
     with pytest.raises(UserError, match=r"zpoints\.json: holds no values"):
         compare_faces({"b": second}, columns=2, seed=1)

@@ -1,0 +1,1 @@
+"""Comparison of runs: parameters that differ, key metrics side by side, faces of each."""
