@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from PIL import Image
 
@@ -18,7 +19,7 @@ from celeba_vae.cli.program import cli
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.shards.read import file_names
 from celeba_vae.verify.tiny_params import set_params
-from tests.support import make_project, out_of, run, succeed
+from tests.support import commit, make_project, out_of, run, succeed
 
 STAGES = ("download", "prepare", "train", "zpoints", "generate", "attributes", "evaluate", "report")
 LATER = set(STAGES[2:])
@@ -55,9 +56,9 @@ def metrics(folder: Path, name: str) -> dict[str, Any]:
 
 
 def test_runs_are_compared_out_of_the_cache(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    restored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(project)
+    monkeypatch.chdir(restored)
 
     def compare(*runs: str, out: Path) -> Result:
         return CliRunner().invoke(cli, ["compare", *runs, "--columns", "2", "--out", str(out)])
@@ -69,12 +70,12 @@ def test_runs_are_compared_out_of_the_cache(
     one, two = (np.asarray(Image.open(picture)) for picture in pictures)
     # The same run twice, under two names: below each other the same faces.
     assert len(two) == 2 * len(one) + 2
-    faces = slice(-2 * model_size(project), None)
+    faces = slice(-2 * model_size(restored), None)
     assert np.array_equal(two[: len(one), faces], one[:, faces])
     assert np.array_equal(two[len(one) + 2 :, faces], one[:, faces])
     for runs, reason in (
         (["no-such-run"], "unknown Git revision"),
-        (["HEAD~1"], "is not in DVC's cache"),
+        (["HEAD~1"], "HEAD~1: its dvc.lock is not among its files"),
     ):
         done = compare(*runs, out=tmp_path / "none.png")
         assert isinstance(done.exception, UserError)
@@ -82,6 +83,19 @@ def test_runs_are_compared_out_of_the_cache(
         assert "\n" not in str(done.exception)
         assert done.output == ""
         assert not (tmp_path / "none.png").exists()
+    # What git holds is compared even where the cache lacks the model for the picture.
+    lock = restored / "dvc.lock"
+    known = yaml.safe_load(lock.read_text())["stages"]["train"]["outs"]
+    model = next(out["md5"] for out in known if out["path"] == "data/model")
+    lock.write_text(lock.read_text().replace(model, "0" * 32 + ".dir"))
+    succeed("git", "checkout", "-qb", "elsewhere", cwd=restored)
+    commit(restored, "another machine's model")
+    succeed("git", "checkout", "-q", "main", cwd=restored)
+    done = compare("main", "elsewhere", out=tmp_path / "none.png")
+    assert "elsewhere: its data/model is not in DVC's cache" in str(done.exception)
+    assert "No parameter differs." in done.output
+    assert "psnr" in done.output
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_plots_show_every_picture_and_curve(project: Path) -> None:

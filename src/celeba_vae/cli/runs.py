@@ -1,7 +1,6 @@
 """The commands that show the results of runs: compare, summary."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -67,58 +66,7 @@ def compare(
 
 @click.command(short_help="The last run in short, and where its pictures lie.")
 def summary() -> None:
-    """List where the pictures and metrics of the last run are, with the few that matter most.
+    """Show the key metrics of the last run, where its pictures are, and what to do next."""
+    from celeba_vae.comparison.summary import summarize
 
-    celeba-vae summary
-    """
-    from celeba_vae.report.metrics import read_metrics
-
-    metrics = read_metrics(Path("data/metrics"))
-    text = _summary(
-        metrics["train"],
-        metrics["zpoints"]["validation"],
-        metrics["generate"],
-        metrics["evaluate"],
-    )
-    click.echo(text)
-
-
-def _summary(
-    train: dict[str, Any],
-    zpoints: dict[str, Any],
-    quality: dict[str, Any],
-    evaluate: dict[str, Any],
-) -> str:
-    from celeba_vae.report.metrics import NO_FACES, REAL
-
-    # The plain autoencoder has no KL loss.
-    kl = f", KL loss {train['val_kl']:.1f} nats per image" if "kl_nats_per_image" in zpoints else ""
-    likelihood, compared = evaluate.get("likelihood"), evaluate["samples"]
-    bits = f"{likelihood['bound_bits_per_dimension']:.2f} bits a value" if likelihood else "none"
-    distances = ", ".join(
-        f"{compared[name]['swd']:.0f} from {name}"
-        for name in compared
-        if name not in (*NO_FACES, *REAL)
-    )
-    return f"""
-Report
-  data/report/report.html  all of the run on one page: open it in a browser
-
-Pictures
-  data/samples/            overview.png; faces from random z-points, reconstructions, interpolations
-  data/zpoints/plots/      where the z-points lie
-  data/evaluation/plots/   best and worst reconstructions, training faces nearest to drawn ones
-  dvc plots show           all of them and the learning curves, as one page
-
-Metrics (data/metrics/*.json; `dvc metrics show`), on the validation images
-  Encoder, Decoder         {train["encoder_parameters"]:,} and \
-{train["decoder_parameters"]:,} parameters
-  reconstruction loss      {train["val_reconstruction"]:.0f} nats per image{kl}
-  reconstructions          {quality["psnr_db_mean"]:.1f} dB PSNR, {quality["ssim_mean"]:.3f} SSIM
-  |z|                      {zpoints["z_radius_mean"]:.2f} +- {zpoints["z_radius_std"]:.2f}; \
-points of N(0, I): {zpoints["chi_mean"]:.2f} +- {zpoints["chi_std"]:.2f}
-On the test images
-  likelihood               {bits}
-  patches of drawn faces   {distances}; of other real faces: {compared["validation"]["swd"]:.0f}
-                           (sliced Wasserstein distance, times 1000)
-"""
+    click.echo(summarize())

@@ -1,6 +1,5 @@
 """Runs of the pipeline by their names: what made them, and their key metrics."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,14 +44,16 @@ def read_run(name: str, folder: Path) -> Run:
         UserError: there is no such run, or its files are missing or damaged.
     """
     top = fetch_run(name, folder, (_LOCK, _METRICS))
-    stages = read_yaml(top / _LOCK)["stages"].values()
     parameters: dict[str, Any] = {}
-    for stage in stages:
-        parameters |= flatten(stage.get("params", {}).get("params.yaml", {}))
+    try:
+        for stage in read_yaml(top / _LOCK)["stages"].values():
+            parameters |= flatten(stage.get("params", {}).get("params.yaml", {}))
+    except (TypeError, KeyError, AttributeError):
+        raise UserError(f"{name}: {_LOCK}: holds no stages; `dvc repro` makes it anew") from None
     found = read_object(top / _METRICS, fix="`dvc repro` makes it anew")
     metrics = {key: found[key] for key in KEY_METRICS if key in found}
     for key, value in metrics.items():
-        if type(value) not in (int, float) or not math.isfinite(value):
+        if type(value) not in (int, float):
             raise UserError(f"{name}: {_METRICS}: {key} is no number; `dvc repro` makes it anew")
     return Run(name, parameters, metrics)
 

@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,8 @@ _SPREAD = (
     "the deviations of all groups together."
 )
 _ONE_SEED = (
-    "One seed each: how much of a difference is chance, more seeds tell. Train each again with "
-    "-S train.seed=2, and name all runs here."
+    "One seed each: to see what is chance, train each again with -S train.seed=2 and name all runs "
+    "here."
 )
 
 
@@ -90,7 +91,7 @@ def as_text(comparison: Comparison) -> str:
             else []
         ),
         *_aligned(_metric_rows(comparison), words=False),
-        *(["", note] if (note := _note(comparison)) else []),
+        *(["", textwrap.fill(note, 100)] if (note := _note(comparison)) else []),
     ]
     return "\n".join(parts)
 

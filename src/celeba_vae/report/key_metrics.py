@@ -1,4 +1,4 @@
-"""The dozen metrics that tell one run from another: what DVC shows, compares and plots."""
+"""The few metrics that tell one run from another: what DVC shows, compares and plots."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class KeyMetric:
 
     Attributes:
         meaning: what it is, in a few words.
-        unit: of its value; "" where it has none.
+        unit: of its value, or what it is held against; "" where there is neither.
         decimals: so many are kept: the next one says nothing.
         better: which of two values is the better one; "" where neither is.
     """
@@ -34,12 +34,11 @@ KEY_METRICS: Mapping[str, KeyMetric] = {
     "psnr": KeyMetric("reconstructions, validation", "dB", 2, "higher"),
     "ssim": KeyMetric("reconstructions, validation", "of 1", 4, "higher"),
     "kl": KeyMetric("KL loss, validation", "nats per image", 3, ""),
-    "radius": KeyMetric("mean |z|, validation", "", 2, ""),
-    "z_std": KeyMetric("deviation of a dimension of z, validation", "", 3, ""),
+    "radius": KeyMetric("mean |z|, validation", "N(0, I): about √z_dim", 2, ""),
+    "z_std": KeyMetric("deviation of a dimension of z, validation", "N(0, I): 1", 3, ""),
     "swd": KeyMetric("patches of generated faces against test", "", 1, "lower"),
     "recall": KeyMetric("share of test within the generated faces", "of 1", 3, "higher"),
     "bits": KeyMetric("likelihood, bits for a value of a pixel, test", "of 8", 3, "lower"),
-    "rec_loss": KeyMetric("reconstruction loss, validation", "nats per image", 1, "lower"),
 }
 
 
@@ -71,7 +70,6 @@ def key_metrics(metrics: Mapping[str, Any]) -> dict[str, float | int]:
         "swd": samples[sampler]["swd"],
         "recall": samples[sampler].get("recall"),
         "bits": metrics["evaluate"].get("likelihood", {}).get("bound_bits_per_dimension"),
-        "rec_loss": train["val_reconstruction"],
     }
     return {
         name: round(values[name], of.decimals or None)

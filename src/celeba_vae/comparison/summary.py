@@ -1,0 +1,71 @@
+"""One run in a terminal: where its pictures are, its key metrics, and what to do next."""
+
+from pathlib import Path
+
+from celeba_vae.comparison.runs import WORKSPACE, Run, read_run
+from celeba_vae.report.key_metrics import KEY_METRICS, reading, shown
+from celeba_vae.report.metrics import FIX, read_metrics
+from celeba_vae.report.readings import Step, next_steps
+from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.mappings import flatten
+from celeba_vae.runtime.places import METRICS, MODEL, REPORT
+from celeba_vae.runtime.reading import read_tsv
+from celeba_vae.runtime.strict_yaml import read_yaml
+
+_DEFAULTS = Path("src/celeba_vae/defaults.yaml")
+
+_PLACES = """
+Results
+  data/report/report.html  all of the run on one page: open it in a browser
+  data/samples/            overview.png; generated faces, reconstructions, interpolations
+  data/zpoints/plots/      where the z-points lie
+  data/evaluation/plots/   best and worst reconstructions, training faces nearest to generated ones
+  dvc plots show           all pictures and the learning curves, as one page"""
+
+_NOTHING = """
+No results lie in data/ yet: `make repro` makes them. What is committed says of the last run:"""
+
+
+def summarize() -> str:
+    """Return what to know first of the run in data/ of the current folder.
+
+    Raises:
+        UserError: it was not run, or a file of it is missing or damaged.
+    """
+    run = read_run(WORKSPACE, Path())
+    metrics = "\n".join(["", "Key metrics (data/metrics.json; `dvc metrics show`)", *_lines(run)])
+    if not (REPORT / "report.html").is_file():
+        return f"{_NOTHING}\n{metrics}"
+    steps = [line for step in _next(run) for line in (f"  {step.why}:", f"    {step.command}")]
+    return "\n".join([_PLACES, metrics, "", "Next", *steps])
+
+
+def _lines(run: Run) -> list[str]:
+    return [
+        f"  {name:<9}{shown(name, value):>10}  "
+        + "; ".join(filter(None, [KEY_METRICS[name].meaning, reading(name)]))
+        for name, value in run.metrics.items()
+    ]
+
+
+def _next(run: Run) -> list[Step]:
+    defaults = flatten(read_yaml(_DEFAULTS))
+    differing = {
+        name: value for name, value in run.parameters.items() if value != defaults.get(name)
+    }
+    return next_steps(
+        read_metrics(METRICS),
+        _losses(MODEL / "history.tsv"),
+        differing,
+        source=run.parameters["download.source"],
+        batch_size=run.parameters["train.batch_size"],
+    )
+
+
+def _losses(path: Path) -> list[float]:
+    """Return the loss on validation images after each epoch."""
+    header, rows = read_tsv(path, fix=FIX)
+    try:
+        return [float(row[header.index("val_loss")]) for row in rows]
+    except ValueError:
+        raise UserError(f"{path}: holds no losses of validation; {FIX}") from None
