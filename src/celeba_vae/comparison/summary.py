@@ -42,8 +42,7 @@ def summarize() -> str:
 
 def _lines(run: Run) -> list[str]:
     return [
-        f"  {name:<9}{shown(name, value):>10}  "
-        + "; ".join(filter(None, [KEY_METRICS[name].meaning, reading(name)]))
+        f"  {name:<9}{shown(name, value):>10}  {reading(name):<23}  {KEY_METRICS[name].meaning}"
         for name, value in run.metrics.items()
     ]
 

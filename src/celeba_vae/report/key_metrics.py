@@ -28,8 +28,8 @@ class KeyMetric:
 # In the order in which DVC shows them, with names so short that eight of them fit into 120 columns
 # of `dvc exp show`, and all of them into `dvc metrics show`.
 KEY_METRICS: Mapping[str, KeyMetric] = {
-    "encoder": KeyMetric("weights of the Encoder", "", 0, "lower"),
-    "decoder": KeyMetric("weights of the Decoder", "", 0, "lower"),
+    "encoder": KeyMetric("weights of the Encoder", "", 0, ""),
+    "decoder": KeyMetric("weights of the Decoder", "", 0, ""),
     "step_mb": KeyMetric("what a training step holds, by its shapes", "MB", 1, "lower"),
     "psnr": KeyMetric("reconstructions, validation", "dB", 2, "higher"),
     "ssim": KeyMetric("reconstructions, validation", "of 1", 4, "higher"),
@@ -38,7 +38,7 @@ KEY_METRICS: Mapping[str, KeyMetric] = {
     "z_std": KeyMetric("deviation of a dimension of z, validation", "N(0, I): 1", 3, ""),
     "swd": KeyMetric("patches of generated faces against test", "", 1, "lower"),
     "recall": KeyMetric("share of test within the generated faces", "of 1", 3, "higher"),
-    "bits": KeyMetric("likelihood, bits for a value of a pixel, test", "of 8", 3, "lower"),
+    "bits": KeyMetric("bits for a value of a pixel, test", "of 8", 3, "lower"),
 }
 
 
