@@ -66,7 +66,10 @@ def compare(
 
 @click.command(short_help="The last run in short, and where its pictures lie.")
 def summary() -> None:
-    """Show the key metrics of the last run, where its pictures are, and what to do next."""
+    """Show the key metrics of the last run, where its pictures are, and what to do next.
+
+    celeba-vae summary
+    """
     from celeba_vae.comparison.summary import summarize
 
     click.echo(summarize())
