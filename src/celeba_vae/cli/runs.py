@@ -25,7 +25,7 @@ from celeba_vae.runtime.errors import UserError
     show_default=True,
     help="Seed of the z-points, the same for all runs.",
 )
-@out_option("data/results/compared.png")
+@out_option("compared.png")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and make no picture.")
 @click.option("--markdown", is_flag=True, help="Print Markdown, and make no picture.")
 def compare(
@@ -34,13 +34,12 @@ def compare(
     """Compare runs: parameters that differ, key metrics, faces.
 
     A run is the name of a DVC experiment or a Git revision, whose results are read from git and
-    DVC's cache, or `workspace`, what lies in data/ now:
+    DVC's cache, or `workspace`, what lies in data/ now. Differences are from the first one. Runs
+    that differ in train.seed alone become one column, with their mean and standard deviation. The
+    picture has two rows of faces for each run, from the same noise: from N(0, I), and from where
+    its z-points lie.
 
     celeba-vae compare baseline my-experiment workspace
-
-    Differences are from the first one. Runs that differ in train.seed alone become one column,
-    with their mean and standard deviation. The picture has two rows of faces for each run, from the
-    same noise: from N(0, I), and from where its z-points lie.
     """
     if as_json and markdown:
         raise UserError("--json and --markdown: give one of them")
