@@ -24,13 +24,18 @@ class Run:
 
     Attributes:
         name: of an experiment or a revision, or WORKSPACE.
-        parameters: the value of each parameter that a result depends on, such as `train.seed`.
+        groups: the parameters that a result depends on, nested as in params.yaml.
         metrics: the key metrics that it has, in the order of KEY_METRICS.
     """
 
     name: str
-    parameters: dict[str, Any]
+    groups: dict[str, Any]
     metrics: dict[str, float]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The value of each parameter by its whole name, such as `train.seed`."""
+        return flatten(self.groups)
 
 
 def read_run(name: str, folder: Path) -> Run:
@@ -44,10 +49,10 @@ def read_run(name: str, folder: Path) -> Run:
         UserError: there is no such run, or its files are missing or damaged.
     """
     top = fetch_run(name, folder, (_LOCK, _METRICS))
-    parameters: dict[str, Any] = {}
+    groups: dict[str, Any] = {}
     try:
         for stage in read_yaml(top / _LOCK)["stages"].values():
-            parameters |= flatten(stage.get("params", {}).get("params.yaml", {}))
+            groups |= stage.get("params", {}).get("params.yaml", {})
     except (TypeError, KeyError, AttributeError):
         raise UserError(f"{name}: {_LOCK}: holds no stages; `dvc repro` makes it anew") from None
     found = read_object(top / _METRICS, fix="`dvc repro` makes it anew")
@@ -55,7 +60,7 @@ def read_run(name: str, folder: Path) -> Run:
     for key, value in metrics.items():
         if type(value) not in (int, float):
             raise UserError(f"{name}: {_METRICS}: {key} is no number; `dvc repro` makes it anew")
-    return Run(name, parameters, metrics)
+    return Run(name, groups, metrics)
 
 
 def fetch_run(name: str, folder: Path, parts: Iterable[str]) -> Path:

@@ -52,13 +52,8 @@ def _next(run: Run) -> list[Step]:
     differing = {
         name: value for name, value in run.parameters.items() if value != defaults.get(name)
     }
-    return next_steps(
-        read_metrics(METRICS),
-        _losses(MODEL / "history.tsv"),
-        differing,
-        source=run.parameters["download.source"],
-        batch_size=run.parameters["train.batch_size"],
-    )
+    losses = _losses(MODEL / "history.tsv")
+    return next_steps(read_metrics(METRICS), losses, differing, run.groups)
 
 
 def _losses(path: Path) -> list[float]:
