@@ -349,6 +349,10 @@ def test_what_lies_beside_the_model_is_asked_for(folder: Path, tmp_path: Path) -
         result = CliRunner().invoke(cli, [*words, "--model", str(model)])
         assert f"{tmp_path}/data/{file}" in str(result.exception)
         assert result.stderr == ""
+    none = direction_arrays({}, {}, z_dim=6)
+    write_arrays(tmp_path / "data/attributes" / DIRECTIONS_FILE, none)
+    result = CliRunner().invoke(cli, ["edit", "--list", "--model", str(model)])
+    assert "bring them in a list_attr_celeba.csv" in str(result.exception)
 
 
 @pytest.mark.parametrize("word", ["Smiling", "=1", "Smiling=", "Smiling=nan", "Smiling=1e400"])

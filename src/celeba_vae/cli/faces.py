@@ -203,11 +203,14 @@ def edit(
     celeba-vae edit me.jpg Eyeglasses=2 Male=-1
     """
     from celeba_vae.face_model import aucs_of, directions_of
-    from celeba_vae.latent.directions import total_push
+    from celeba_vae.latent.directions import NO_DIRECTIONS, total_push
 
     if listed:
         described = describe_model(model, photos=False)
-        for name, auc in aucs_of(directions_of(model, z_dim=described.model.z_dim)).items():
+        aucs = aucs_of(directions_of(model, z_dim=described.model.z_dim))
+        if not aucs:
+            raise UserError(f"directions of attributes: the model has {NO_DIRECTIONS}")
+        for name, auc in aucs.items():
             click.echo(f"{name:<20} AUC {auc:.3f}" + _doubt(auc))
         return
     if photo is None or not pushes:

@@ -17,6 +17,11 @@ DIRECTIONS_FILE = "directions.npz"
 # Below this much of a direction is chance, such as a brighter background.
 RELIABLE_AUC = 0.8
 
+NO_DIRECTIONS = (
+    "none at all, as the attributes of its training images are unknown: bring them in a "
+    "list_attr_celeba.csv beside the images"
+)
+
 _FIX = "`dvc repro attributes` writes it"
 
 
@@ -138,9 +143,6 @@ def total_push(
 
 def _hint(name: str, directions: Mapping[str, Direction]) -> str:
     if not directions:
-        return (
-            "it has none at all, as the attributes of its training images are unknown: bring them "
-            "in a list_attr_celeba.csv beside the images"
-        )
+        return f"it has {NO_DIRECTIONS}"
     close = get_close_matches(name, directions, n=1)
     return (f"did you mean {close[0]}? " if close else "") + f"allowed: {', '.join(directions)}"
