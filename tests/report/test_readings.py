@@ -57,7 +57,7 @@ def test_the_default_run_reads_well() -> None:
     assert verdicts() == (
         "still falling: more epochs would help; each image gets a face of its own; "
         "blurred: 7 times the floor; on the shell of N(0, I); "
-        "the closest to the z-points of validation; as good as the Decoder can draw; "
+        "the closest to the z-points of validation; as sharp as reconstructions; "
         "much less diverse than real faces; no copies; better than a guess"
     )
     for reading in readings(run(), FALLING):
@@ -85,6 +85,17 @@ def test_the_default_run_reads_well() -> None:
 def test_other_runs_read_otherwise(changed: dict[str, Any], verdict: str) -> None:
     assert verdict in verdicts(**changed).split("; ")
     assert verdict not in verdicts()
+
+
+def test_of_faces_that_are_all_alike_only_that_is_said() -> None:
+    read = readings(run(alike=0.99, bits=8.14), [2.0, 3.0])
+    assert [reading.verdict for reading in read] == [
+        "all alike: nothing has been learnt yet",
+        "no better than a guess",
+    ]
+    assert commands(alike=0.99) == ["dvc exp run --temp -n weaker -S train.kl_weight=1.5"]
+    few = "dvc exp run --temp -n longer -S train.epochs=250"
+    assert commands(FALLING[:3], alike=0.99, images=46, epochs=3) == [few]
 
 
 def test_what_was_not_measured_is_left_out() -> None:
@@ -120,7 +131,8 @@ def steps(
     **changed: Any,
 ) -> list[Step]:
     train = {"batch_size": 32, "loss": "bernoulli", "learning_rate_schedule": schedule}
-    groups = {"download": {"source": source}, "train": train}
+    train |= {"kl_weight": 15.0}
+    groups = {"download": {"source": source}, "model": {"variational": True}, "train": train}
     return next_steps(run(**changed), losses, dict(differing), groups)
 
 

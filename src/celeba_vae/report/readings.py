@@ -51,10 +51,15 @@ class Step(NamedTuple):
 def readings(metrics: Metrics, losses: Sequence[float]) -> list[Reading]:
     """Return whether a run is good, metric by metric; what it has not is left out.
 
+    Of a model whose faces are all alike only that is said: its other metrics would mislead.
+
     Args:
         metrics: as `report.metrics.read_metrics` returns them.
         losses: the loss on validation images after each epoch, nats per image.
     """
+    if _alike(metrics):
+        read = [_reconstructions(metrics), _likelihood(metrics)]
+        return [reading for reading in read if reading is not None]
     read = [
         _training(losses),
         _reconstructions(metrics),
@@ -84,16 +89,25 @@ def next_steps(
             set them again, because an experiment starts from params.yaml.
         groups: all parameters by group.
     """
+    train = groups["train"]
+    training = _steps_of_training(metrics["train"], trend(losses), differing, train)
+    if _alike(metrics):
+        taken = metrics["train"]["epochs"] * _steps_of_epoch(metrics["train"], train)
+        if taken >= _FEWEST_STEPS and groups["model"]["variational"]:
+            weaker = {"train.kl_weight": train["kl_weight"] / 10}
+            why = "All faces are alike, perhaps because the KL loss weighs too much"
+            return [Step(why, _experiment("weaker", {**differing, **weaker}))]
+        return training
     steps = [
-        *_steps_of_training(metrics["train"], trend(losses), differing, groups["train"]),
+        *training,
         *_steps_of_comparison(differing),
         _step_of_source(groups["download"]["source"], differing),
     ]
-    if _times_floor(metrics) >= _BLURRED and groups["train"]["loss"] == "bernoulli":
+    if _times_floor(metrics) >= _BLURRED and train["loss"] == "bernoulli":
         sharp = {"train.loss": "gaussian", "train.sigma": "optimal", "train.kl_weight": 1}
         steps.append(
             Step(
-                "Sharper faces need a Gaussian loss; then the fitted samplers draw better faces "
+                "Sharper faces need a Gaussian loss; the fitted samplers then generate better ones "
                 "than N(0, I)",
                 _experiment("sharp", {**differing, **sharp}),
             )
@@ -135,14 +149,14 @@ def _training(losses: Sequence[float]) -> Reading:
 
 
 def _reconstructions(metrics: Metrics) -> Reading:
-    quality, compared = metrics["generate"], metrics["evaluate"]["samples"]
+    quality = metrics["generate"]
     value = f"{quality['psnr_db_mean']:.1f} dB PSNR, {quality['ssim_mean']:.3f} SSIM"
     return Reading(
         "Reconstructions, validation",
         value,
         "equal images: SSIM 1",
         "all alike: nothing has been learnt yet"
-        if _alike(compared)
+        if _alike(metrics)
         else "each image gets a face of its own",
     )
 
@@ -201,7 +215,7 @@ def _generated(metrics: Metrics) -> Reading | None:
         f"Generated faces, {best}",
         f"SWD {swd:.0f}",
         f"reconstructions: {reconstructed:.0f}",
-        "as good as the Decoder can draw"
+        "as sharp as reconstructions"
         if swd < 1.2 * reconstructed
         else "worse than reconstructions: the sampler misses the z-points",
     )
@@ -257,21 +271,23 @@ def _likelihood(metrics: Metrics) -> Reading | None:
     )
 
 
-def _alike(compared: Metrics) -> bool:
-    similarity = compared["reconstructions"].get("pair_similarity")
+def _alike(metrics: Metrics) -> bool:
+    similarity = metrics["evaluate"]["samples"]["reconstructions"].get("pair_similarity")
     return similarity is not None and similarity > _ALIKE
 
 
 def _times_floor(metrics: Metrics) -> float:
     compared = metrics["evaluate"]["samples"]
-    floor = compared["validation"]["swd"]
-    return float(compared["reconstructions"]["swd"] / floor) if floor > 0 else math.inf
+    floor, swd = compared["validation"]["swd"], compared["reconstructions"]["swd"]
+    if swd <= floor:
+        return 1.0
+    return float(swd / floor) if floor > 0 else math.inf
 
 
 def _steps_of_training(
     metrics: Metrics, way: Trend, differing: Mapping[str, Any], train: Metrics
 ) -> list[Step]:
-    of_an_epoch = math.ceil(metrics["training_images"] / train["batch_size"])
+    of_an_epoch = _steps_of_epoch(metrics, train)
     steps = of_an_epoch * metrics["epochs"]
     if steps < _FEWEST_STEPS:
         enough = {"train.epochs": math.ceil(_FEWEST_STEPS / of_an_epoch)}
@@ -292,6 +308,10 @@ def _steps_of_training(
         why = "The validation loss rises: keep the weights of the best epoch"
         return [Step(why, _experiment("best", {**differing, **best}))]
     return []
+
+
+def _steps_of_epoch(metrics: Metrics, train: Metrics) -> int:
+    return math.ceil(metrics["training_images"] / train["batch_size"])
 
 
 def _steps_of_comparison(differing: Mapping[str, Any]) -> list[Step]:

@@ -189,7 +189,7 @@ MORE_ZPOINTS = {
             "Correlation of dimensions",
             "Density contours of pairs of dimensions with confidence ellipses",
             "Round contours mean that the two dimensions are uncorrelated. Slanted ones mean that "
-            "the covariance is not I, and that N(0, I) also draws from corners where no image "
+            "the covariance is not I, and that N(0, I) also samples corners where no image "
             "lies.",
         ),
         "panels",
