@@ -162,18 +162,9 @@ def build_report(data: Path, *, groups: Json, defaults: Json, code: Mapping[str,
     """
     run = _read_run(data, groups, defaults, code)
     # What is only read comes before what is drawn: a missing file is then found at once.
-    which, provenance = _which(run), _provenance(run)
-    sections = [
-        which,
-        _good(run),
-        _next(run),
-        _faces(run),
-        _training(run),
-        _zpoints(run),
-        _attributes(run),
-        _quality(run),
-        provenance,
-    ]
+    before = [_which(run), _good(run), _next(run), _faces(run)]
+    after = [_zpoints(run), _attributes(run), _quality(run), _provenance(run)]
+    sections = [*before, _training(run), *after]
     return render(run.name, [section for section in sections if section.parts or section.more])
 
 

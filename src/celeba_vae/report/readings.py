@@ -311,7 +311,7 @@ def _steps_of_training(
 
 
 def _steps_of_epoch(metrics: Metrics, train: Metrics) -> int:
-    return math.ceil(metrics["training_images"] / train["batch_size"])
+    return math.ceil(int(metrics["training_images"]) / int(train["batch_size"]))
 
 
 def _steps_of_comparison(differing: Mapping[str, Any]) -> list[Step]:
