@@ -119,9 +119,9 @@ def test_without_a_route_the_user_learns_all_reasons_and_the_way_by_hand(tmp_pat
         )
     commands = [line for line in lines if line.startswith("  dvc ")]
     assert commands == [
-        "  dvc exp run -S download.source=celeba -S download.path=/absolute/folder",
-        "  dvc exp run -S download.source=celeba -S download.url=https://host/folder",
-        "  dvc exp run -S download.source=local -S download.path=/absolute/folder",
+        "  dvc exp run --temp -S download.source=celeba -S download.path=/absolute/folder",
+        "  dvc exp run --temp -S download.source=celeba -S download.url=https://host/folder",
+        "  dvc exp run --temp -S download.source=local -S download.path=/absolute/folder",
     ]
     for command in commands:  # what it says is allowed
         load_params(ROOT / "params.yaml", re.findall(r"-S (\S+)", command))

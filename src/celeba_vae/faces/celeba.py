@@ -150,8 +150,8 @@ def _by_hand(files: Sequence[OfficialFile], scratch: Path) -> list[str]:
         f"To fetch the files by hand, from {HOME_PAGE} or an address above, put",
         *(f"  {file.name:{width}}  {file.size} bytes  sha256 {file.sha256}" for file in files),
         "as many as you get, into one folder or on one web server, and run",
-        "  dvc exp run -S download.source=celeba -S download.path=/absolute/folder",
-        "  dvc exp run -S download.source=celeba -S download.url=https://host/folder",
+        "  dvc exp run --temp -S download.source=celeba -S download.path=/absolute/folder",
+        "  dvc exp run --temp -S download.source=celeba -S download.url=https://host/folder",
         "Copies that are packed otherwise (Kaggle's, unpacked images) cannot be verified:",
-        "  dvc exp run -S download.source=local -S download.path=/absolute/folder",
+        "  dvc exp run --temp -S download.source=local -S download.path=/absolute/folder",
     ]
