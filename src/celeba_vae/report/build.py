@@ -25,7 +25,7 @@ from celeba_vae.faces.layout import SPLITS
 from celeba_vae.plots.curves import plot_kl_by_epoch, plot_losses
 from celeba_vae.plots.grids import png, read_rows
 from celeba_vae.report import texts
-from celeba_vae.report.metrics import FIX, NO_FACES, REAL, read_metrics
+from celeba_vae.report.metrics import FIX, NO_FACES, REAL, read_architecture, read_metrics
 from celeba_vae.report.readings import Step, next_steps, readings
 from celeba_vae.report.texts import Kind
 from celeba_vae.runtime.arrays import Floats, Pixels
@@ -225,7 +225,7 @@ def _read_run(data: Path, groups: Json, defaults: Json, code: Mapping[str, str])
             if value != default[key]
         },
         code,
-        _architecture(data / "model/architecture.json"),
+        read_architecture(data / "model/architecture.json"),
         _columns(data / "model/history.tsv", ["epoch", *named], rows=metrics["train"]["epochs"]),
     )
 
@@ -239,14 +239,6 @@ def folder_md5(folder: Path) -> str:
 
 def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _architecture(path: Path) -> Json:
-    found = read_object(path, fix=FIX)
-    for name in ("size", "trained_on", "made_by"):
-        if name not in found:
-            raise UserError(f"{path}: has no {name}; {FIX}")
-    return found
 
 
 def _which(run: _Run) -> Section:

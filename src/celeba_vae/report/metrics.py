@@ -19,7 +19,10 @@ _Cell = int | float | str | None
 
 
 class _Read(BaseModel):
-    """What is relied on; there is more in it, which is shown as it is."""
+    """What is relied on; there is more in it, which is shown as it is.
+
+    What has a default may be left out, but is no null.
+    """
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -42,11 +45,16 @@ class _Split(_Read):
     chi_mean: float
     chi_std: float
     std_z_mean: float
+    kl_nats_per_image: float = 0
     __pydantic_extra__: dict[str, _Cell]
 
 
 class _Samplers(_Read):
     best: str
+    normal_energy_distance: float = 0
+    gaussian_energy_distance: float = 0
+    gmm_energy_distance: float = 0
+    ellipse_energy_distance: float = 0
     __pydantic_extra__: dict[str, _Cell]
 
 
@@ -68,11 +76,16 @@ class _Generate(_Read):
 
 class _Attributes(_Read):
     probes: int
+    auc: dict[str, float] = {}
     factors: dict[str, _Cell] = {}
 
 
 class _Compared(_Read):
     swd: float
+    pair_similarity: float = 0
+    recall: float = 0
+    memorisation_ratio: float = 0
+    copies_of_train: int = 0
     __pydantic_extra__: dict[str, _Cell]
 
 
@@ -92,10 +105,18 @@ class _Likelihood(_Read):
 
 class _Evaluate(_Read):
     reconstruction: dict[str, _Cell]
-    # May be left out, but is no null.
     likelihood: _Likelihood = _Likelihood.model_construct()
     samples: _Samples
     fid: dict[str, _Cell] = {}
+
+
+class _Machine(_Read):
+    packages: dict[str, str | None] = {}
+
+
+class _Architecture(_Read):
+    size: int
+    made_by: _Machine
 
 
 _KINDS: Mapping[str, type[_Read]] = {
@@ -113,12 +134,22 @@ def read_metrics(folder: Path) -> dict[str, dict[str, Any]]:
     Raises:
         UserError: a file is missing or damaged, or lacks a value, or holds another kind of it.
     """
-    metrics = {}
-    for name, kind in _KINDS.items():
-        path = folder / f"{name}.json"
-        metrics[name] = read_object(path, fix=FIX)
-        try:
-            kind.model_validate(metrics[name])
-        except ValidationError as error:
-            raise UserError(f"{path}: {first_problem(error)}; {FIX}") from None
-    return metrics
+    return {name: _read(folder / f"{name}.json", kind) for name, kind in _KINDS.items()}
+
+
+def read_architecture(path: Path) -> dict[str, Any]:
+    """Return the architecture.json of a model: its size, and what trained it as `made_by`.
+
+    Raises:
+        UserError: as `read_metrics`.
+    """
+    return _read(path, _Architecture)
+
+
+def _read(path: Path, kind: type[_Read]) -> dict[str, Any]:
+    found = read_object(path, fix=FIX)
+    try:
+        kind.model_validate(found)
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_problem(error)}; {FIX}") from None
+    return found
