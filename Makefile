@@ -88,9 +88,8 @@ verify-quick: setup ## prove with tiny parameters that two runs give the same by
 	@$(VERIFY) --quick $(if $(EMULATE),--emulate $(EMULATE))
 
 BASE ?= HEAD~1
-changes: setup ## print how parameters and metrics differ from BASE=HEAD~1, as Markdown
-	@printf '\n### Parameters against %s\n\n' $(BASE) && dvc params diff --md $(BASE)
-	@printf '\n### Metrics against %s\n\n' $(BASE) && dvc metrics diff --md $(BASE)
+changes: setup ## print how parameters and key metrics differ from BASE=HEAD~1, as Markdown
+	@celeba-vae compare --markdown $(BASE) workspace
 
 values: setup ## write the values of the committed JSON files into README.md and docs/
 	python -m celeba_vae.verify.pages

@@ -27,6 +27,9 @@ def test_bytes_follow_from_the_shapes(model_params: Callable[..., ModelParams]) 
     encoder = 8 * 8 * 3 + 3 * (4 * 4 * 4 + 2 * 2 * 8) + 2 * 6
     decoder = 6 + 2 * 2 * 8 + 3 * 4 * 4 * 4 + 8 * 8 * 3
     assert counted.activations == 4 * (encoder + decoder)
+    # A training step of two images at once.
+    held = counted.weights + 3 * trained + 12
+    assert counted.step(2) == held + 2 * counted.activations
 
 
 @pytest.mark.parametrize(

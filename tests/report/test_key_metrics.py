@@ -10,15 +10,18 @@ from tests.support import ROOT
 
 @pytest.fixture
 def metrics() -> dict[str, Any]:
-    """The committed metrics, in which the sampler gmm did best."""
+    """The committed metrics, as if the sampler gmm had done best."""
     files = (ROOT / "data/metrics").glob("*.json")
-    return {file.stem: json.loads(file.read_text()) for file in files}
+    found = {file.stem: json.loads(file.read_text()) for file in files}
+    found["train"]["step_bytes"] = 208_349_999
+    found["zpoints"]["samplers"]["best"] = "gmm"
+    samples = found["evaluate"]["samples"]
+    samples["gmm"] = samples["normal"] | {"swd": 91.7198, "recall": 0.38806}
+    return found
 
 
 def test_each_is_the_quantity_that_it_names(metrics: dict[str, Any]) -> None:
-    metrics["train"] |= {"step_bytes": 208_349_999}
     metrics["zpoints"]["validation"] |= {"z_radius_mean": 16.1289, "std_z_mean": 1.00359}
-    metrics["evaluate"]["samples"]["gmm"] |= {"swd": 91.7198, "recall": 0.38806}
     found = key_metrics(metrics)
     assert list(found) == list(KEY_METRICS)
     assert (found["encoder"], found["decoder"]) == (5_109_440, 2_757_571)
@@ -29,7 +32,6 @@ def test_each_is_the_quantity_that_it_names(metrics: dict[str, Any]) -> None:
 
 
 def test_faces_are_those_of_the_sampler_that_did_best(metrics: dict[str, Any]) -> None:
-    metrics["train"]["step_bytes"] = 1
     samples = metrics["evaluate"]["samples"]
     samples["normal"] |= {"swd": 96.4378, "recall": 0.191542}
     metrics["zpoints"]["samplers"]["best"] = "normal"
@@ -41,7 +43,6 @@ def test_faces_are_those_of_the_sampler_that_did_best(metrics: dict[str, Any]) -
 
 
 def test_what_a_run_has_not_is_left_out(metrics: dict[str, Any]) -> None:
-    metrics["train"]["step_bytes"] = 1
     del metrics["zpoints"]["validation"]["kl_nats_per_image"]
     del metrics["evaluate"]["likelihood"]
     del metrics["evaluate"]["samples"]["gmm"]["recall"]

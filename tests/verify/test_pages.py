@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from celeba_vae.verify.pages import check_pages, write_values
-from tests.support import ROOT, run
+from tests.support import ROOT, run, succeed
 
 PAGE = """# Results
 
@@ -72,6 +72,25 @@ def test_another_value_is_found_and_can_be_written(project: Path, page: str) -> 
     ]
     write_values(project)
     assert (project / page).read_text() == PAGE
+
+
+def test_metrics_of_a_run_elsewhere_are_no_fault_of_the_pages(project: Path) -> None:
+    for words in (
+        ("init", "-q"),
+        ("add", "-A"),
+        ("-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "a run"),
+    ):
+        succeed("git", *words, cwd=project)
+    own = {"images": 1000, "parts": [{"loss": 2.61}]}
+    (project / "data/metrics/run.json").write_text(json.dumps(own))
+    assert check_pages(project) == []
+    # Pages that state neither are wrong by what lies there, and those of a new run are right.
+    page = project / "docs/results/speed.md"
+    page.write_text(PAGE.replace("2.5 |", "2.4 |"))
+    assert len(check_pages(project)) == 1
+    write_values(project)
+    assert "| loss | 2.6 |" in page.read_text()
+    assert check_pages(project) == []
 
 
 @pytest.mark.parametrize(
