@@ -127,3 +127,25 @@ def test_files_of_weights_are_those_of_keras_layers(tmp_path: Any) -> None:
         source.save_weights(tmp_path / "model.weights.h5")
         target.load_weights(tmp_path / "model.weights.h5")
         assert all(np.all(np.array(weight) == 0.25) for weight in target.weights)
+
+
+@given(
+    length=st.sampled_from([3, 256, 257, 700, 1024]),
+    units=st.sampled_from([1, 5, 255, 256, 600]),
+    images=st.integers(1, 9),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_dense_layer_is_that_of_keras(length: int, units: int, images: int) -> None:
+    random = np.random.default_rng(0)
+    inputs = tf.constant(random.standard_normal((images, length)), tf.float32)
+    layer, exact = layers.Dense(units), keras.layers.Dense(units, dtype="float64")
+    for each in (layer, exact):
+        each.build(inputs.shape)
+    values = [random.standard_normal(weight.shape) for weight in exact.weights]
+    for each in (layer, exact):
+        for weight, value in zip(each.weights, values, strict=True):
+            weight.assign(value)
+    found = run(layer, inputs, training=True)
+    expected = run(exact, tf.cast(inputs, tf.float64), training=True)
+    for value, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(value, other, rtol=1e-4, atol=1e-4 * np.abs(other).max())

@@ -98,7 +98,8 @@ def discretise(values: NDArray[Any]) -> NDArray[np.intp]:
     Up to BINS different values have a bin each. Equal counts, unlike the equal widths of Locatello
     et al. (2019), do not let one far point push all others into few bins.
     """
-    different, codes = np.unique(values, return_inverse=True)
+    # With an index, NumPy sorts without instructions that emulated processors fail at.
+    different, _, codes = np.unique(values, return_index=True, return_inverse=True)
     if len(different) <= BINS:
         return codes
     edges = np.unique(np.quantile(values, np.arange(1, BINS) / BINS))

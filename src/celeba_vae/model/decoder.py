@@ -6,6 +6,7 @@ import keras
 
 from celeba_vae.model.layers import (
     Conv2DTranspose,
+    Dense,
     activation,
     batch_norm,
     initializers,
@@ -29,7 +30,7 @@ def build_decoder(params: ModelParams, *, size: int, seed: int) -> keras.Model:
     initializer = initializers(seed)
     inner = size // math.prod(params.strides)
     z = keras.Input((params.z_dim,), name="z")
-    x = keras.layers.Dense(
+    x = Dense(
         inner * inner * params.filters[-1], kernel_initializer=next(initializer), name="dense"
     )(z)
     x = keras.layers.Reshape((inner, inner, params.filters[-1]), name="innermost_map")(x)

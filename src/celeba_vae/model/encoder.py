@@ -3,7 +3,14 @@
 import keras
 from keras import ops
 
-from celeba_vae.model.layers import Conv2D, activation, batch_norm, initializers, residual_block
+from celeba_vae.model.layers import (
+    Conv2D,
+    Dense,
+    activation,
+    batch_norm,
+    initializers,
+    residual_block,
+)
 from celeba_vae.params import ModelParams
 
 
@@ -42,16 +49,12 @@ def build_encoder(params: ModelParams, *, size: int, seed: int) -> keras.Model:
     if params.inter_dense is not None:
         # Two heads on the Flatten layer hold most of the Encoder's parameters; one smaller layer
         # before them replaces 2 * 9216 * z_dim of these by 9216 * d + 2 * d * z_dim.
-        x = keras.layers.Dense(
-            params.inter_dense, kernel_initializer=next(initializer), name="inter_dense"
-        )(x)
+        x = Dense(params.inter_dense, kernel_initializer=next(initializer), name="inter_dense")(x)
         x = activation(params.inter_activation, name="inter_activation")(x)
-    mu = keras.layers.Dense(params.z_dim, kernel_initializer=next(initializer), name="mu")(x)
+    mu = Dense(params.z_dim, kernel_initializer=next(initializer), name="mu")(x)
     if not params.variational:
         return keras.Model(images, mu, name="encoder")
-    log_var = keras.layers.Dense(
-        params.z_dim, kernel_initializer=next(initializer), name="log_var"
-    )(x)
+    log_var = Dense(params.z_dim, kernel_initializer=next(initializer), name="log_var")(x)
     bound = params.log_var_bound
     if bound is not None:
         # Smooth, where clipping would leave a log_var beyond the bound without a gradient to

@@ -1,7 +1,8 @@
 """Layers of Encoder and Decoder: convolutions, batch norm, residual block, initial weights.
 
-Three layers of Keras compute the same here in less time on a processor (`python -m
-tests.benchmarks.step`); they have Keras' names, by which files of weights know them.
+Four layers of Keras compute the same here in less time on a processor (`python -m
+tests.benchmarks.step`), or in the same order on each; they have Keras' names, by which files of
+weights know them.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,11 @@ from celeba_vae.runtime.arrays import Tensor
 
 # The slope of the author's LeakyReLU(): Keras' default.
 LEAKY_SLOPE = 0.3
+
+# A product of longer rows, with fewer results for each than these, is cut by the libraries at
+# places that follow the processor's caches.
+_LONG = 256
+_FEW = 256
 
 
 def add_bias(maps: Tensor, bias: Tensor) -> Tensor:
@@ -55,6 +61,47 @@ def sum_by_channel(maps: Tensor) -> Tensor:
 
 def _sum_of_rows(matrix: Tensor) -> Tensor:
     return ops.matmul(ops.ones((1, ops.shape(matrix)[0]), matrix.dtype), matrix)
+
+
+def narrow_product(rows: Tensor, matrix: Tensor) -> Tensor:
+    """Return rows (n, k) times matrix (k, m), added up in one order on every processor.
+
+    That of its gradient for `rows`, a product of rows of m, is fixed likewise.
+    """
+
+    @ops.custom_gradient
+    def product(rows: Tensor, matrix: Tensor) -> tuple[Tensor, Any]:
+        def gradient(*given: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            (of_product,) = given or (upstream,)
+            of_rows = _sum_of_blocks(of_product, ops.transpose(matrix))
+            return of_rows, ops.matmul(ops.transpose(rows), of_product)
+
+        return _sum_of_blocks(rows, matrix), gradient
+
+    # A tensor: see add_bias.
+    return product(rows, ops.reshape(matrix, matrix.shape))
+
+
+def _sum_of_blocks(rows: Tensor, matrix: Tensor) -> Tensor:
+    length, results = matrix.shape
+    if length <= _LONG or results >= _FEW:
+        return ops.matmul(rows, matrix)
+    missing = -length % _LONG
+    rows = ops.pad(rows, [(0, 0), (0, missing)])
+    matrix = ops.pad(matrix, [(0, missing), (0, 0)])
+    blocks = ops.transpose(ops.reshape(rows, (-1, rows.shape[1] // _LONG, _LONG)), (1, 0, 2))
+    return ops.sum(ops.matmul(blocks, ops.reshape(matrix, (-1, _LONG, results))), axis=0)
+
+
+class Dense(keras.layers.Dense):
+    """Keras' dense layer; one with few units or inputs adds up in one order everywhere."""
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Return the results (n, units)."""
+        shape = self.kernel.shape
+        if max(shape) <= _LONG or min(shape) >= _FEW:
+            return super().call(inputs, training=training)
+        return ops.add(narrow_product(inputs, self.kernel), self.bias)
 
 
 class Conv2D(keras.layers.Conv2D):
