@@ -61,7 +61,9 @@ def test_runs_are_compared_out_of_the_cache(
     monkeypatch.chdir(restored)
 
     def compare(*runs: str, out: Path) -> Result:
-        return CliRunner().invoke(cli, ["compare", *runs, "--columns", "2", "--out", str(out)])
+        return CliRunner().invoke(
+            cli, ["compare", *runs, "--columns", "2", "--scale", "1", "--out", str(out)]
+        )
 
     pictures = [tmp_path / "one.png", tmp_path / "two.png"]
     for picture, runs in zip(pictures, (["workspace"], ["HEAD", "workspace"]), strict=True):

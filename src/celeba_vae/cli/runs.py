@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from celeba_vae.cli.options import out_option
-from celeba_vae.cli.pictures import check_out, save
+from celeba_vae.cli.options import out_option, scale_option
+from celeba_vae.cli.pictures import check_out, enlarge, save, scale_for
 from celeba_vae.runtime.errors import UserError
 
 
@@ -25,11 +25,18 @@ from celeba_vae.runtime.errors import UserError
     show_default=True,
     help="Seed of the z-points, the same for all runs.",
 )
+@scale_option
 @out_option("compared.png")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and make no picture.")
 @click.option("--markdown", is_flag=True, help="Print Markdown, and make no picture.")
 def compare(
-    runs: tuple[str, ...], columns: int, seed: int, out: Path, as_json: bool, markdown: bool
+    runs: tuple[str, ...],
+    columns: int,
+    seed: int,
+    scale: int | None,
+    out: Path,
+    as_json: bool,
+    markdown: bool,
 ) -> None:
     """Compare runs: parameters that differ, key metrics, faces.
 
@@ -57,10 +64,16 @@ def compare(
         click.echo(form(comparison))
         if as_json or markdown:
             return
-        from celeba_vae.comparison.faces import PARTS, compare_faces
+        from celeba_vae.comparison.runs import PARTS
 
         fetched = {run: fetch_run(run, place, PARTS) for run, place in places.items()}
-        save(out, compare_faces(fetched, columns=columns, seed=seed))
+        click.echo("loading the models ...", err=True)
+        from celeba_vae.comparison.faces import compare_faces
+        from celeba_vae.plots.grids import labelled_grid
+
+        faces, labels = compare_faces(fetched, columns=columns, seed=seed)
+        factor = scale_for(len(faces), scale, size=faces.shape[1])
+        save(out, labelled_grid(enlarge(faces, factor), columns=columns, labels=labels))
 
 
 @click.command(short_help="The last run in short, and where its pictures lie.")

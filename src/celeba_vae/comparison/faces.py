@@ -5,20 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from celeba_vae.latent.samplers import SAMPLERS_FILE, draw_gaussian, draw_normal, load_samplers
 from celeba_vae.model.pretrained import load
-from celeba_vae.plots.grids import labelled_grid
+from celeba_vae.runtime.arrays import Pixels
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.reading import read_object
 
-# What the picture is made of, by the paths in a project.
-PARTS = ("data/model", f"data/zpoints/{SAMPLERS_FILE}", "data/metrics/zpoints.json")
 
-
-def compare_faces(runs: Mapping[str, Path], *, columns: int, seed: int) -> NDArray[np.uint8]:
-    """Draw two rows of faces for each run: from N(0, I), and from the Gaussian fitted to its z.
+def compare_faces(runs: Mapping[str, Path], *, columns: int, seed: int) -> tuple[Pixels, list[str]]:
+    """Generate two rows of faces for each run: from N(0, I), and from the Gaussian fitted to its z.
 
     The noise is the same in all rows, so that faces of one run stand below their counterparts.
 
@@ -28,8 +24,8 @@ def compare_faces(runs: Mapping[str, Path], *, columns: int, seed: int) -> NDArr
         seed: of the noise.
 
     Returns:
-        (height, width, 3), a labelled grid; the labels give the mean |z| of the points that were
-        drawn from.
+        The faces, (rows * columns, S, S, 3), and a label for each row, with the mean |z| of the
+        distribution.
 
     Raises:
         UserError: a part of a run is missing or damaged, or the runs' images differ in size.
@@ -50,7 +46,7 @@ def compare_faces(runs: Mapping[str, Path], *, columns: int, seed: int) -> NDArr
                 f"{name} draws faces of {model.size} pixels, the first run of {faces[0].shape[1]}: "
                 "compare runs with the same prepare.size"
             )
-    return labelled_grid(np.concatenate(faces), columns=columns, labels=labels)
+    return np.concatenate(faces), labels
 
 
 def _radii(path: Path) -> Mapping[str, float]:

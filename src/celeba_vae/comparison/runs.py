@@ -14,6 +14,8 @@ from celeba_vae.runtime.strict_yaml import read_yaml
 # What DVC calls the results that lie in data/ now.
 WORKSPACE = "workspace"
 
+# What the picture of faces is made of.
+PARTS = ("data/model", "data/zpoints/samplers.npz", "data/metrics/zpoints.json")
 _LOCK = "dvc.lock"
 _METRICS = "data/metrics.json"
 
