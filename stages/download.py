@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from celeba_vae.params import Params
-from celeba_vae.runtime.places import RAW
+from celeba_vae.runtime.places import IMPORTED
 from stages.runner import run
 
 
@@ -18,17 +18,17 @@ def download(params: Params) -> None:
     match group.source:
         case "synthetic":
             write_dataset(
-                RAW,
+                IMPORTED,
                 images=group.images,
                 seed=group.seed,
                 workers=params.run.workers,
                 scheduler=params.run.scheduler,
             )
         case "local":
-            import_dataset(Path(str(group.path)), RAW)
+            import_dataset(Path(str(group.path)), IMPORTED)
         case "celeba":
             fetch_dataset(
-                RAW,
+                IMPORTED,
                 scratch=scratch_folder("downloads"),
                 path=None if group.path is None else Path(group.path),
                 url=group.url,

@@ -4,7 +4,7 @@ import sys
 
 from celeba_vae.params import Params
 from celeba_vae.runtime.errors import printable
-from celeba_vae.runtime.places import RAW, SHARDS
+from celeba_vae.runtime.places import IMPORTED, SHARDS
 from stages.runner import run
 
 
@@ -13,11 +13,11 @@ def prepare(params: Params) -> None:
     from celeba_vae.faces.local import warn_if_changed
     from celeba_vae.shards.write import write_shards
 
-    warning = warn_if_changed(RAW)
+    warning = warn_if_changed(IMPORTED)
     if warning is not None:
         print(f"warning: {printable(warning)}", file=sys.stderr)
     write_shards(
-        RAW,
+        IMPORTED,
         SHARDS,
         params=params.prepare,
         workers=params.run.workers,

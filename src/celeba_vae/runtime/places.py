@@ -11,7 +11,7 @@ from pathlib import Path
 from celeba_vae.runtime.errors import UserError
 
 # Not data/raw, as people call the folder in which they keep their photographs.
-RAW = Path("data/imported")
+IMPORTED = Path("data/imported")
 SHARDS = Path("data/shards")
 MODEL = Path("data/model")
 ZPOINTS = Path("data/zpoints")
@@ -22,7 +22,7 @@ REPORT = Path("data/report")
 METRICS = Path("data/metrics")
 KEY_METRICS = Path("data/metrics.json")
 
-_OUTS = (RAW, SHARDS, MODEL, ZPOINTS, SAMPLES, ATTRIBUTES, EVALUATION, REPORT)
+_OUTS = (IMPORTED, SHARDS, MODEL, ZPOINTS, SAMPLES, ATTRIBUTES, EVALUATION, REPORT)
 WRITTEN = (*_OUTS, METRICS, KEY_METRICS)
 
 
