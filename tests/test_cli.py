@@ -403,7 +403,7 @@ def test_the_options_that_take_numbers_are_found() -> None:
     assert len(FLOATS) == 2
 
 
-@pytest.mark.parametrize("name", ["--help"])
+@pytest.mark.parametrize("name", ["--help", "summary"])
 def test_a_full_device_is_one_line(name: str) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(

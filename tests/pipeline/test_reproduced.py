@@ -1,11 +1,13 @@
 """What a whole run left, and what its stages imported, in the tiny project of the session."""
 
 import csv
+import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 import celeba_vae
@@ -130,3 +132,16 @@ def test_what_a_stage_imports_is_what_its_source_says(reproduced: Path, stage: s
     assert source - imported <= SOMETIMES
     libraries = {module.partition(".")[0] for module in modules} & {"tensorflow", "keras"}
     assert libraries == ({"keras", "tensorflow"} if stage in COMPUTING else set())
+
+
+def test_the_bytes_are_those_of_every_other_machine(reproduced: Path) -> None:
+    # What the report holds, hashes of all code, changes with every change.
+    outs = {
+        out["path"]: out["md5"]
+        for stage in yaml.safe_load((reproduced / "dvc.lock").read_text())["stages"].values()
+        for out in stage["outs"]
+        if out["path"] not in ("data/report", "data/metrics.json")
+    }
+    recorded = json.loads(Path(__file__).with_name("tiny_run.json").read_text())
+    # Where a change is meant to change bytes, this is the file's new content.
+    assert outs == recorded, json.dumps(outs, indent=2)
