@@ -47,7 +47,8 @@ def read_stages(root: Path) -> list[Stage]:
     stages: list[Stage] = []
     for name, entry in declared.items():
         deps = _entries(entry["deps"])
-        written = [*_entries(entry["outs"]), *_entries(entry.get("metrics", []))]
+        kinds = ("outs", "metrics", "plots")
+        written = [one for kind in kinds for one in _entries(entry.get(kind, []))]
         data = [dep for dep in deps if dep.startswith("data/")]
         before = {
             earlier

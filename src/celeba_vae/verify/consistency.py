@@ -20,6 +20,8 @@ from celeba_vae.verify.pages import check_pages
 from celeba_vae.verify.tiny_params import set_params
 
 _FIX = "run `dvc repro`, commit dvc.lock and data/metrics"
+# The keys of a stage in dvc.yaml that name what it writes.
+_OUTS = ("outs", "metrics", "plots")
 
 
 def find_inconsistencies(root: Path) -> list[str]:
@@ -62,7 +64,7 @@ def _compare_names(stage: str, declared: dict[str, Any], recorded: dict[str, Any
     # DVC itself does not notice what was taken out of dvc.yaml.
     given = {
         "dep": _paths(declared["deps"]),
-        "out": _paths([*declared["outs"], *declared.get("metrics", [])]),
+        "out": _paths([entry for kind in _OUTS for entry in declared.get(kind, [])]),
         "parameter": {*declared["params"]},
     }
     noted = {
