@@ -49,9 +49,11 @@ QUIETLY := { trap '' INT; exec sed --unbuffered -e '/^> exec /d' -e '/^Running s
 repro: setup ## reproduce the pipeline, from faces to the report; the first run is kept as `baseline`
 	@set -o pipefail; PYTHONUNBUFFERED=1 dvc repro | $(QUIETLY)
 	@test -n "$$(git for-each-ref 'refs/exps/*/*/baseline')" || \
-	  if git config user.email > /dev/null; then dvc exp save --name baseline; \
-	  else echo "Not kept as the experiment baseline, for experiments are commits, and git does not" \
-	  "know you: git config --global user.name NAME, user.email ADDRESS; then make repro again"; fi
+	  if test "$$(git config user.name)" -a "$$(git config user.email)"; \
+	  then dvc exp save --name baseline; \
+	  else printf '%s\n' "Not kept as the experiment baseline: experiments are commits, and git" \
+	  "has not both of your names. Set them and make repro again:" \
+	  "  git config --global user.name NAME" "  git config --global user.email ADDRESS"; fi
 	@git diff --quiet HEAD -- dvc.lock data/metrics data/metrics.json || \
 	  echo "git status lists dvc.lock and metrics: they are now those of your run, and may stay so"
 	@celeba-vae summary

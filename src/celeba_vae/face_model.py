@@ -209,7 +209,7 @@ def photo_files(photos: Photos) -> list[Path]:
             files.append(given)
     for path in files:
         if not path.is_file():  # Opening a pipe would wait for ever.
-            raise UserError(f"{path}: no such file")
+            raise UserError(f"{path}: {'is no regular file' if path.exists() else 'no such file'}")
     return files
 
 

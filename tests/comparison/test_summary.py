@@ -41,3 +41,25 @@ def test_where_no_results_are_none_is_named(
     assert "data/report" not in text
     assert "psnr" in text
     assert "Next" not in text
+
+
+def test_files_that_are_of_several_runs_are_named(
+    reproduced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("dvc.lock", "data/metrics.json", "src/celeba_vae/defaults.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(reproduced / name, tmp_path / name)
+    for name in ("data/metrics", "data/model", "data/report"):
+        shutil.copytree(reproduced / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert "Next" in summarize()
+    # As of a run from before another parameter came.
+    with (tmp_path / "src/celeba_vae/defaults.yaml").open("a") as defaults:
+        defaults.write("newer: {group: 1}\n")
+    with pytest.raises(UserError, match=r"^dvc\.lock: is of other code, without the parameter n"):
+        summarize()
+    # As `git pull` leaves it.
+    with (tmp_path / "data/report/report.html").open("a") as page:
+        page.write("older")
+    with pytest.raises(UserError, match=r"^workspace: its data/report is not what dvc\.lock says"):
+        summarize()

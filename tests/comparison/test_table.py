@@ -13,7 +13,8 @@ SETTINGS = {"model.filters": [4, 8], "model.inter_dense": None, "train.seed": 1}
 def made(name: str, psnr: float, *, encoder: int = 5_109_440, **changes: Any) -> Run:
     """A run with some parameters, in which `__` stands for a dot."""
     parameters = SETTINGS | {key.replace("__", "."): value for key, value in changes.items()}
-    return Run(name, parameters, {"encoder": encoder, "psnr": psnr})
+    inputs = {"code": parameters.pop("code", "c0de"), "images": "fa7e"}
+    return Run(name, parameters, {"encoder": encoder, "psnr": psnr}, inputs, {})
 
 
 def test_parameters_that_differ_and_differences_from_the_first_run() -> None:
@@ -75,16 +76,20 @@ def test_a_single_run_beside_several_seeds_borrows_their_spread() -> None:
 
 
 def test_equal_parameters_and_seeds_are_no_group() -> None:
-    # The same parameters with other code.
+    # Made on another machine, or of another code.
     compared = compare_runs([made("HEAD~1", 20), made("workspace", 21)])
     assert len(compared.groups) == 2
     assert compared.parameters == {}
-    assert as_text(compared).startswith("No parameter differs.\n\nmetric  ")
+    assert as_text(compared).startswith("No parameter differs, nor do code and images.\n\nmetric  ")
+    other = made("workspace", 21, code="ba5e", train__seed=2)
+    assert compare_runs([made("HEAD~1", 20), other]).parameters == {"code": ["c0de", "ba5e"]}
+    alone = as_markdown(compare_runs([other]))
+    assert alone.startswith("### Key metrics")
 
 
 def test_what_a_run_has_not_is_left_open() -> None:
-    plain = Run("plain", {"model.variational": False, "train.seed": 1}, {"psnr": 21.0})
-    vae = Run("vae", {"train.seed": 1}, {"psnr": 20.0, "kl": 17.9})
+    plain = Run("plain", {"model.variational": False, "train.seed": 1}, {"psnr": 21.0}, {}, {})
+    vae = Run("vae", {"train.seed": 1}, {"psnr": 20.0, "kl": 17.9}, {}, {})
     lines = as_text(compare_runs([vae, plain])).splitlines()
     assert ["model.variational", "-", "false"] in [line.split() for line in lines]
     assert ["kl", "17.900", "-", "-", "nats", "per", "image"] in [line.split() for line in lines]
@@ -99,4 +104,6 @@ def test_json_has_every_run_and_every_value() -> None:
     assert first["metrics"]["psnr"]["deviation"] == pytest.approx(0.707107)
     assert first["metrics"]["psnr"]["difference"] is None
     assert second["parameters"] == {"model.z_dim": 2}
-    assert second["metrics"]["psnr"]["mean"] == 333333000
+    assert second["metrics"]["psnr"]["mean"] == 333333333.3
+    # Whole numbers stay whole.
+    assert first["metrics"]["encoder"]["mean"] == 5_109_440

@@ -95,7 +95,7 @@ def test_runs_are_compared_out_of_the_cache(
     succeed("git", "checkout", "-q", "main", cwd=restored)
     done = compare("main", "elsewhere", out=tmp_path / "none.png")
     assert "elsewhere: its data/model is not in DVC's cache" in str(done.exception)
-    assert "No parameter differs." in done.output
+    assert "No parameter differs, nor do code and images." in done.output
     assert "psnr" in done.output
     assert not (tmp_path / "none.png").exists()
 

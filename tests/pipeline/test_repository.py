@@ -1,7 +1,9 @@
 """What is committed fits together."""
 
 import ast
+import os
 import re
+import shutil
 from pathlib import Path
 
 import yaml
@@ -9,6 +11,7 @@ import yaml
 from celeba_vae.params import load_params
 from tests.support import ROOT, commit, copy_project, run, succeed
 
+COMMIT = ("commit", "--quiet", "--allow-empty", "--message=first")
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 
 
@@ -52,6 +55,38 @@ def test_a_clone_has_the_same_bytes_whatever_line_ends_git_likes(tmp_path: Path)
     for name in names:
         assert (tmp_path / "clone" / name).read_bytes() == (project / name).read_bytes(), name
     assert succeed("git", "status", "--porcelain", cwd=tmp_path / "clone") == ""
+
+
+def test_a_first_run_is_kept_once_and_where_git_has_both_names(tmp_path: Path) -> None:
+    # With commands that say what they are called with, as the run itself is no matter here.
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    for name in ("dvc", "celeba-vae"):
+        (tmp_path / ".venv/bin" / name).write_text(f'#!/bin/sh\necho "{name} $@"\n')
+        (tmp_path / ".venv/bin" / name).chmod(0o755)
+    nobody = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    succeed("git", "init", "-q", cwd=tmp_path)
+    succeed("git", "-c", "user.name=a", "-c", "user.email=b", *COMMIT, cwd=tmp_path)
+
+    def make() -> list[str]:
+        done = run("make", "--old-file=setup", "repro", cwd=tmp_path, env=nobody)
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = done.stdout.splitlines()
+        assert (lines[0], lines[-1]) == ("dvc repro", "celeba-vae summary")
+        return lines[1:-1]
+
+    unkept = make()
+    assert unkept[0].startswith("Not kept as the experiment baseline: ")
+    assert unkept[-2:] == [
+        "  git config --global user.name NAME",
+        "  git config --global user.email ADDRESS",
+    ]
+    succeed("git", "config", "user.email", "b", cwd=tmp_path)
+    assert make() == unkept  # DVC asks for both.
+    succeed("git", "config", "user.name", "a", cwd=tmp_path)
+    assert make() == ["dvc exp save --name baseline"]
+    succeed("git", "update-ref", "refs/exps/00/00/baseline", "HEAD", cwd=tmp_path)
+    assert make() == []
 
 
 def test_lines_have_at_most_100_columns() -> None:

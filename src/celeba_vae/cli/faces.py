@@ -25,7 +25,7 @@ from celeba_vae.cli.pictures import (
     save_each,
     scale_for,
 )
-from celeba_vae.runtime.errors import UserError
+from celeba_vae.runtime.errors import UserError, printable
 
 if TYPE_CHECKING:
     from celeba_vae.params import Sampler
@@ -211,7 +211,7 @@ def edit(
         if not aucs:
             raise UserError(f"directions of attributes: the model has {NO_DIRECTIONS}")
         for name, auc in aucs.items():
-            click.echo(f"{name:<20} AUC {auc:.3f}" + _doubt(auc))
+            click.echo(f"{printable(name):<20} AUC {auc:.3f}" + _doubt(auc))
         return
     if photo is None or not pushes:
         raise UserError("give a photo and what to change, such as `me.jpg Eyeglasses=2`, or --list")
@@ -234,7 +234,7 @@ def edit(
     heads = ["photo", "reconstruction", "edited"]
     save(out, labelled_grid(enlarge(row, factor), columns=3, heads=heads, caption=caption))
     for name in steps:
-        click.echo(f"{name}: AUC {known[name].auc:.3f}" + _doubt(known[name].auc))
+        click.echo(f"{printable(name)}: AUC {known[name].auc:.3f}" + _doubt(known[name].auc))
 
 
 def _doubt(auc: float) -> str:

@@ -1,6 +1,7 @@
 """What the commands read and write: the model, photographs, pictures, animations."""
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +60,7 @@ def load_model(folder: Path) -> "FaceModel":
 
 
 def check_out(out: Path, inputs: Sequence[Path] = (), *, moving: bool = False) -> None:
-    """Refuse a file that is no picture, is an input, or lies where a stage writes.
+    """Refuse a file that is no picture, is an input, or lies where a stage or nobody writes.
 
     Args:
         out: the file to write.
@@ -72,6 +73,9 @@ def check_out(out: Path, inputs: Sequence[Path] = (), *, moving: bool = False) -
     if any(_is_same_file(out, path) for path in inputs):
         raise UserError(f"--out {out}: is one of the photos; name another file")
     check_outside(out, "--out")
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        raise UserError(f"--out {out}: {above} is no folder that can be written")
 
 
 def _is_same_file(first: Path, second: Path) -> bool:

@@ -42,31 +42,36 @@ def compare(
 
     A run is the name of a DVC experiment or a Git revision, whose results are read from git and
     DVC's cache, or `workspace`, what lies in data/ now. Differences are from the first one. Runs
-    that differ in train.seed alone become one column, with their mean and standard deviation. The
-    picture has two rows of faces for each run, from the same noise: from N(0, I), and from where
-    its z-points lie.
+    that differ in train.seed alone become one column, with their mean and standard deviation; where
+    the stages' code or the images differ, short hashes stand among the parameters. The picture has
+    two rows of faces for each run, from the same noise: from N(0, I), and from where its z-points
+    lie.
 
     celeba-vae compare baseline my-experiment workspace
     """
     if as_json and markdown:
         raise UserError("--json and --markdown: give one of them")
+    for name in runs:
+        if runs.count(name) > 1:
+            raise UserError(f"{name}: is named twice")
     check_out(out)
     from tempfile import TemporaryDirectory
 
-    from celeba_vae.comparison.runs import fetch_run, read_run
+    from celeba_vae.comparison.runs import PARTS, WORKSPACE, check_made, fetch_run, read_run
     from celeba_vae.comparison.table import as_json as to_json
     from celeba_vae.comparison.table import as_markdown, as_text, compare_runs
 
     with TemporaryDirectory() as folder:
-        places = {run: Path(folder) / str(n) for n, run in enumerate(dict.fromkeys(runs))}
-        comparison = compare_runs([read_run(run, place) for run, place in places.items()])
+        places = {name: Path(folder) / str(n) for n, name in enumerate(runs)}
+        read = [read_run(name, place) for name, place in places.items()]
         form = to_json if as_json else as_markdown if markdown else as_text
-        click.echo(form(comparison))
+        click.echo(form(compare_runs(read)))
         if as_json or markdown:
             return
-        from celeba_vae.comparison.runs import PARTS
-
-        fetched = {run: fetch_run(run, place, PARTS) for run, place in places.items()}
+        for run in read:
+            if run.name == WORKSPACE:
+                check_made(run, Path(), PARTS)
+        fetched = {name: fetch_run(name, place, PARTS) for name, place in places.items()}
         click.echo("loading the models ...", err=True)
         from celeba_vae.comparison.faces import compare_faces
         from celeba_vae.plots.grids import labelled_grid

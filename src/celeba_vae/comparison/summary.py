@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from celeba_vae.comparison.runs import WORKSPACE, Run, read_run
+from celeba_vae.comparison.runs import WORKSPACE, Run, check_made, read_run
 from celeba_vae.report.key_metrics import KEY_METRICS, reading, shown
 from celeba_vae.report.metrics import FIX, read_metrics
 from celeba_vae.report.readings import Step, next_steps
@@ -30,12 +30,14 @@ def summarize() -> str:
     """Return what to know first of the run in data/ of the current folder.
 
     Raises:
-        UserError: it was not run, or a file of it is missing or damaged.
+        UserError: it was not run, was broken off or is of other code, or a file of it is missing,
+            damaged, or of another run.
     """
     run = read_run(WORKSPACE, Path())
     metrics = "\n".join(["", "Key metrics (data/metrics.json; `dvc metrics show`)", *_lines(run)])
     if not (REPORT / "report.html").is_file():
         return f"{_NOTHING}\n{metrics}"
+    check_made(run, Path(), map(str, (METRICS, MODEL, REPORT)))
     steps = [line for step in _next(run) for line in (f"  {step.why}:", f"    {step.command}")]
     return "\n".join([_PLACES, metrics, "", "Next", *steps])
 
@@ -49,6 +51,9 @@ def _lines(run: Run) -> list[str]:
 
 def _next(run: Run) -> list[Step]:
     defaults = flatten(read_yaml(_DEFAULTS))
+    for name in defaults:
+        if name not in run.parameters and not name.startswith("run."):
+            raise UserError(f"dvc.lock: is of other code, without the parameter {name}; {FIX}")
     differing = {
         name: value for name, value in run.parameters.items() if value != defaults.get(name)
     }

@@ -46,7 +46,8 @@ class Comparison:
 
     Attributes:
         groups: the runs of each.
-        parameters: those that differ between groups, with the value of each group.
+        parameters: those that differ between groups, with the value of each group; `code` and
+            `images` among them, as hashes.
         figures: the key metrics that any run has, with one figure for each group.
     """
 
@@ -98,7 +99,8 @@ def as_text(comparison: Comparison) -> str:
 
 def as_markdown(comparison: Comparison) -> str:
     """Return the comparison as tables of Markdown."""
-    parts = ["### Parameters that differ", "", *_group_lines(comparison)]
+    several = len(comparison.groups) > 1
+    parts = [*(["### Parameters that differ", ""] if several else []), *_group_lines(comparison)]
     if comparison.parameters:
         parts += [*_piped(_parameter_rows(comparison)), ""]
     parts += ["### Key metrics", "", *_piped(_metric_rows(comparison))]
@@ -117,7 +119,7 @@ def as_json(comparison: Comparison) -> str:
             "metrics": {
                 name: {
                     "values": [run.metrics.get(name) for run in group],
-                    **{key: _six_digits(value) for key, value in vars(figures[at]).items()},
+                    **{key: _ten_digits(value) for key, value in vars(figures[at]).items()},
                 }
                 for name, figures in comparison.figures.items()
             },
@@ -128,7 +130,8 @@ def as_json(comparison: Comparison) -> str:
 
 
 def _unseeded(run: Run) -> dict[str, Any]:
-    return {name: value for name, value in run.parameters.items() if name != SEED}
+    """Return what decides the results of a run but for chance."""
+    return {name: value for name, value in run.parameters.items() if name != SEED} | run.inputs
 
 
 def _differ(values: Sequence[Any]) -> bool:
@@ -174,7 +177,7 @@ def _group_lines(comparison: Comparison) -> list[str]:
             members = ", ".join(f"{run.name} ({run.parameters.get(SEED)})" for run in group)
             lines.append(f"{label}: {members}")
     if len(comparison.groups) > 1 and not comparison.parameters:
-        lines.append("No parameter differs.")
+        lines.append("No parameter differs, nor do code and images.")
     return [*lines, ""] if lines else []
 
 
@@ -236,5 +239,6 @@ def _piped(rows: Sequence[Sequence[str]]) -> list[str]:
     return [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]
 
 
-def _six_digits(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
+def _ten_digits(value: float | None) -> float | None:
+    # Weights are counted in millions, and the last digits of a double are rounding.
+    return None if value is None else float(f"{value:.10g}")
