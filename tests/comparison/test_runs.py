@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,14 +111,18 @@ def test_damaged_files_get_one_line(project: Path, file: str, content: str, expe
 
 def test_what_is_missing_is_named(project: Path) -> None:
     (project / "data/metrics.json").unlink()
-    with pytest.raises(UserError, match=r"^workspace: its data/metrics\.json is missing; `dvc che"):
+    with pytest.raises(
+        UserError, match=r"^workspace: its data/metrics\.json is missing; `git checkout data"
+    ):
         read_run("workspace", project)
 
 
 def test_files_of_another_run_are_not_taken_for_those_of_this_one(project: Path) -> None:
     run = read_run("workspace", project)
     weights = project / "data/model/deeper/vae.h5"
-    with pytest.raises(UserError, match=r"^workspace: its data/model is missing; `dvc checkout`"):
+    with pytest.raises(
+        UserError, match=r"^workspace: its data/model is missing; `dvc checkout data/model`"
+    ):
         check_made(run, project, ["data/model"])
     weights.parent.mkdir(parents=True)
     weights.write_text("weights")
@@ -125,6 +130,8 @@ def test_files_of_another_run_are_not_taken_for_those_of_this_one(project: Path)
     weights.write_text("other weights")
     with pytest.raises(UserError, match=r"data/model is not what dvc\.lock says that the run made"):
         check_made(run, project, ["data/model"])
+    with pytest.raises(UserError, match=r"^old: its data/model is not what .* made; run it again"):
+        check_made(replace(run, name="old"), project, ["data/model"])
 
 
 def test_what_is_no_run_is_refused(project: Path) -> None:

@@ -237,6 +237,9 @@ def test_a_processor_that_cannot_be_emulated_is_refused(
     if shutil.which(EMULATOR):
         with pytest.raises(UserError, match="--emulate 486DX: qemu-x86_64 knows no such processor"):
             check_emulator("486DX")
+        for name in ("486", "qemu64", "Nehalem"):
+            with pytest.raises(UserError, match=f"--emulate {name}: runs no program with AVX2 "):
+                check_emulator(name)
         check_emulator("EPYC-Milan")
 
 

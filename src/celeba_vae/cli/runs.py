@@ -57,7 +57,7 @@ def compare(
     check_out(out)
     from tempfile import TemporaryDirectory
 
-    from celeba_vae.comparison.runs import PARTS, WORKSPACE, check_made, fetch_run, read_run
+    from celeba_vae.comparison.runs import PARTS, check_made, fetch_run, read_run
     from celeba_vae.comparison.table import as_json as to_json
     from celeba_vae.comparison.table import as_markdown, as_text, compare_runs
 
@@ -68,10 +68,9 @@ def compare(
         click.echo(form(compare_runs(read)))
         if as_json or markdown:
             return
-        for run in read:
-            if run.name == WORKSPACE:
-                check_made(run, Path(), PARTS)
         fetched = {name: fetch_run(name, place, PARTS) for name, place in places.items()}
+        for run in read:
+            check_made(run, fetched[run.name], PARTS)
         click.echo("loading the models ...", err=True)
         from celeba_vae.comparison.faces import compare_faces
         from celeba_vae.plots.grids import labelled_grid

@@ -91,7 +91,7 @@ def check_made(run: Run, top: Path, parts: Iterable[str]) -> None:
 
     Args:
         run: the run.
-        top: the folder of the project.
+        top: the folder of the project, or that of `fetch_run`, as DVC's cache may be damaged.
         parts: files and folders by their paths in there.
 
     Raises:
@@ -101,10 +101,11 @@ def check_made(run: Run, top: Path, parts: Iterable[str]) -> None:
         made = _md5(top / part)
         if made is None or made != run.sums.get(part):
             fault = f"is not what {_LOCK} says that the run made" if made else "is missing"
-            raise UserError(
-                f"{run.name}: its {part} {fault}; `dvc checkout` brings it from DVC's cache, "
-                "`dvc repro` makes it anew"
-            )
+            fix = "run it again (`dvc exp run`, `dvc repro`)"
+            if run.name == WORKSPACE:
+                tool = "git" if part.startswith("data/metrics") else "dvc"
+                fix = f"`{tool} checkout {part}` brings it back, `dvc repro` makes it anew"
+            raise UserError(f"{run.name}: its {part} {fault}; {fix}")
 
 
 def _new_md5(content: bytes = b"") -> "hashlib._Hash":

@@ -26,6 +26,11 @@ if processors := int(sys.argv[2]):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:processors])
 os.execv(sys.executable, [sys.executable, "-m", "dvc", "repro", "--force"])
 """
+# As NumPy sees the processor that it runs on, which need not be that of /proc/cpuinfo.
+_HAS_AVX2 = """
+from numpy._core._multiarray_umath import __cpu_features__ as has
+raise SystemExit(not (has["AVX2"] and has["FMA3"]))
+"""
 
 
 def committed_state(project: Path) -> str:
@@ -97,10 +102,10 @@ def reproduce(
 
 
 def check_emulator(processor: str) -> None:
-    """Check that qemu is installed and knows a processor.
+    """Check that qemu is installed and can emulate a processor on which the stages run.
 
     Raises:
-        UserError: it is not, or it does not.
+        UserError: it is not, or it cannot.
     """
     if not shutil.which(EMULATOR):
         raise UserError(f"--emulate {processor}: {EMULATOR} is missing: `apt install qemu-user`")
@@ -111,6 +116,12 @@ def check_emulator(processor: str) -> None:
         raise UserError(
             f"--emulate {processor}: {EMULATOR} knows no such processor; `{EMULATOR} -cpu help` "
             "lists them, and it must have AVX2, as EPYC-Milan and Haswell do"
+        )
+    words = (EMULATOR, "-cpu", processor, sys.executable, "-c", _HAS_AVX2)
+    if call(*words, folder=Path()).returncode:
+        raise UserError(
+            f"--emulate {processor}: runs no program with AVX2 and FMA; take one that has them, "
+            "as EPYC-Milan and Haswell do"
         )
 
 
