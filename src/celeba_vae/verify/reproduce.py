@@ -117,8 +117,8 @@ def check_emulator(processor: str) -> None:
             f"--emulate {processor}: {EMULATOR} knows no such processor; `{EMULATOR} -cpu help` "
             "lists them, and it must have AVX2, as EPYC-Milan and Haswell do"
         )
-    words = (EMULATOR, "-cpu", processor, sys.executable, "-c", _HAS_AVX2)
-    if call(*words, folder=Path()).returncode:
+    program = (sys.executable, "-c", _HAS_AVX2)
+    if call(EMULATOR, "-cpu", processor, *program, folder=Path()).returncode:
         raise UserError(
             f"--emulate {processor}: runs no program with AVX2 and FMA; take one that has them, "
             "as EPYC-Milan and Haswell do"
