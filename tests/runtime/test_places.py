@@ -14,7 +14,8 @@ from tests.support import ROOT
 
 def test_all_outs_of_the_pipeline_are_known() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
-    outs = [out for stage in stages for kind in ("outs", "metrics") for out in stage.get(kind, [])]
+    kinds = ("outs", "metrics", "plots")
+    outs = [out for stage in stages for kind in kinds for out in stage.get(kind, [])]
     paths = {Path(out if isinstance(out, str) else next(iter(out))) for out in outs}
     assert {path.parent if path.parent == METRICS else path for path in paths} == set(WRITTEN)
 
