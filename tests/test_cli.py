@@ -329,7 +329,7 @@ def test_a_model_of_photos_gets_no_note(folder: Path, tmp_path: Path) -> None:
         ),
         (("reconstruct", "nobody.jpg"), "error: nobody.jpg: no such file"),
         (("reconstruct", "empty"), "error: empty: this folder holds no images"),
-        (("reconstruct", "pipe.jpg"), "error: pipe.jpg: no such file"),
+        (("reconstruct", "pipe.jpg"), "error: pipe.jpg: is no regular file"),
         (("reconstruct", "data/model/vae.weights.h5"), "vae.weights.h5: cannot be read as an"),
         (("reconstruct", "b.png", "--out", "hard.png"), "is one of the photos"),
         (("reconstruct", "album", "--out", "album/1.jpg"), "is one of the photos"),

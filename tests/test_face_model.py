@@ -100,6 +100,9 @@ def test_the_same_seed_generates_the_same_faces(model: FaceModel) -> None:
     z = np.random.Generator(np.random.Philox(key=7)).standard_normal((2, 6))
     normal = model.generate(2, 7, "normal", 0.5)
     assert np.array_equal(normal, model.decode(0.5 * z))
+    for seed in (1.5, None):
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            model.generate(1, seed=seed)  # type: ignore[arg-type]
     sampler, temperature = model.samplers().chosen(None, None)
     assert np.array_equal(model.generate(5, 1, sampler, temperature), faces)
 
@@ -138,6 +141,11 @@ def test_edits_move_the_latent_codes(model: FaceModel, random_images: Pixels) ->
         (lambda m, x: m.generate(2, sampler="mine"), "must be one of normal, gaussian, gmm, ell"),
         (lambda m, x: m.generate(2, temperature=np.nan), "a finite number above 0, not nan"),
         (lambda m, x: m.generate(2, temperature=0), "a finite number above 0, not 0"),
+        (
+            lambda m, x: m.generate(-1),
+            "n must be 0 or more and seed from 0 to 2..128 - 1, not -1 an",
+        ),
+        (lambda m, x: m.generate(1, seed=2**128), "seed from 0 to 2..128 - 1, not 1 and 3402823"),
         (lambda m, x: m.edit(x), "name an attribute to change, such as Eyeglasses=2"),
     ],
 )
@@ -155,6 +163,7 @@ def test_wrong_values_are_refused(
     ("call", "expected"),
     [
         (lambda m, x: m.read("nobody.jpg"), "^nobody.jpg: no such file$"),
+        (lambda m, x: m.read("x" * 300), "^x+: File name too long$"),
         (lambda m, x: m.read(m.folder), "data/model: this folder holds no images$"),
         (lambda m, x: m.read(m.folder / "architecture.json"), "cannot be read as an image: is non"),
         (lambda m, x: m.edit(x, Smile=1), "attribute Smile: .* did you mean Smiling"),

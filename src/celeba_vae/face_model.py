@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +84,14 @@ class FaceModel(pretrained.Pretrained):
 
         Raises:
             UserError: there are no fitted samplers beside the model.
-            ValueError: another sampler or temperature.
+            ValueError: another sampler, temperature, seed or number.
         """
+        # NumPy takes 1.5 for the seed 1, and None for any.
+        n, seed = index(n), index(seed)
+        if n < 0 or not 0 <= seed < 2**128:
+            raise ValueError(
+                f"n must be 0 or more and seed from 0 to 2**128 - 1, not {n} and {seed}"
+            )
         if sampler not in (None, *SAMPLERS):
             raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, not {sampler}")
         if temperature is not None and not 0 < temperature < np.inf:
@@ -196,20 +203,24 @@ def photo_files(photos: Photos) -> list[Path]:
     """Return the files of photos; of a folder all images in it, by name, but none below it.
 
     Raises:
-        UserError: a file is missing, or a folder holds no image.
+        UserError: a file is missing, or a folder holds no image or cannot be looked into.
     """
     files: list[Path] = []
     for given in map(Path, [photos] if isinstance(photos, str | Path) else photos):
-        if given.is_dir():
-            inside = sorted(path for path in given.iterdir() if is_image(path.name))
-            if not inside:
-                raise UserError(f"{given}: this folder holds no images")
-            files += inside
-        else:
-            files.append(given)
-    for path in files:
-        if not path.is_file():  # Opening a pipe would wait for ever.
-            raise UserError(f"{path}: no such file")
+        try:
+            folder = given.is_dir()
+            inside = (
+                [path for path in given.iterdir() if is_image(path.name)] if folder else [given]
+            )
+            for path in inside:
+                if not path.is_file():  # Opening a pipe would wait for ever.
+                    fault = "is no regular file" if path.exists() else "no such file"
+                    raise UserError(f"{path}: {fault}")
+        except OSError as error:
+            raise UserError(f"{given}: {reason_of(error)}") from None
+        if not inside:
+            raise UserError(f"{given}: this folder holds no images")
+        files += sorted(inside)
     return files
 
 

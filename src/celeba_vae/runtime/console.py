@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
 from celeba_vae.runtime.files import write_bytes
 from celeba_vae.runtime.processes import start_ticks
 from celeba_vae.runtime.strict_yaml import read_yaml
@@ -17,6 +19,12 @@ from celeba_vae.runtime.strict_yaml import read_yaml
 # the scratch folder that experiments share: each of them has its own stages.
 _TIMES = Path("data/scratch/times.json")
 _WIDTH = 100
+
+
+class _Span(BaseModel):
+    run: str
+    began: float
+    ended: float
 
 
 @contextmanager
@@ -67,6 +75,7 @@ def _overview(spans: dict[str, Any]) -> str:
 
 def _read_times() -> dict[str, Any]:
     try:
-        return dict(json.loads(_TIMES.read_bytes()))
-    except FileNotFoundError:
+        times = TypeAdapter(dict[str, _Span]).validate_json(_TIMES.read_bytes())
+    except (FileNotFoundError, ValidationError):  # What is damaged costs a line of times.
         return {}
+    return {name: span.model_dump() for name, span in times.items()}
