@@ -149,8 +149,8 @@ def _read_metrics(project: Path) -> dict[str, Any]:
 def _announcement(commit: str, work: Path, *, twice: bool) -> str:
     times = "twice, for this is another kind of machine than made dvc.lock" if twice else "once"
     return (
-        f"verifying commit {commit} in {work}: {times}; the default run takes four minutes on 2 "
-        "free cores, nine on busy ones"
+        f"verifying commit {commit} in {work}: {times}; the default run takes six minutes on 2 "
+        "cores, up to 25 on old or busy ones"
     )
 
 
