@@ -12,6 +12,8 @@ EXISTING_FILE = click.Path(path_type=Path, dir_okay=False)
 class Real(click.FloatRange):
     """A range of numbers; click's own lets NaN through, which no bound refuses."""
 
+    name = "number"
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
