@@ -69,7 +69,9 @@ def test_a_first_run_is_kept_once_and_where_git_has_both_names(tmp_path: Path) -
     succeed("git", "-c", "user.name=a", "-c", "user.email=b", *COMMIT, cwd=tmp_path)
 
     def make() -> list[str]:
-        done = run("make", "--old-file=setup", "repro", cwd=tmp_path, env=nobody)
+        done = run(
+            "make", "--no-print-directory", "--old-file=setup", "repro", cwd=tmp_path, env=nobody
+        )
         assert (done.returncode, done.stderr) == (0, "")
         lines = done.stdout.splitlines()
         assert (lines[0], lines[-1]) == ("dvc repro", "celeba-vae summary")
