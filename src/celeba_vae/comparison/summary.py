@@ -20,7 +20,7 @@ Results
   data/samples/            overview.png; generated faces, reconstructions, interpolations
   data/zpoints/plots/      where the z-points lie
   data/evaluation/plots/   best and worst reconstructions, training faces nearest to generated ones
-  dvc plots show           all pictures and the learning curves, as one page"""
+  dvc plots show           learning curves, faces and z-points as one page of DVC"""
 
 _NOTHING = """
 No results lie in data/ yet: `make repro` makes them. What is committed says of the last run:"""
