@@ -8,10 +8,12 @@ import click
 from celeba_vae.cli.options import (
     EXISTING_FILE,
     Real,
+    columns_option,
     model_option,
     out_option,
     push,
     scale_option,
+    seed_option,
 )
 from celeba_vae.cli.pictures import (
     MOVING,
@@ -39,20 +41,8 @@ _COLUMNS = 8
 @click.option(
     "--rows", type=click.IntRange(1, 100), default=6, show_default=True, help="Rows of the grid."
 )
-@click.option(
-    "--columns",
-    type=click.IntRange(1, 100),
-    default=10,
-    show_default=True,
-    help="Columns of the grid.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 2),
-    default=1,
-    show_default=True,
-    help="Seed of the latent codes: the same one gives the same faces.",
-)
+@columns_option("Columns of the grid.")
+@seed_option("Seed of the latent codes: the same one gives the same faces.")
 @click.option(
     "--sampler",
     type=click.Choice(["normal", "gaussian", "gmm", "ellipse"]),

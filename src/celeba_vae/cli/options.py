@@ -61,6 +61,28 @@ scale_option = click.option(
 )
 
 
+def columns_option(description: str) -> Any:
+    """Return the option that says how many faces stand in a row."""
+    return click.option(
+        "--columns",
+        type=click.IntRange(1, 100),
+        default=10,
+        show_default=True,
+        help=description,
+    )
+
+
+def seed_option(description: str) -> Any:
+    """Return the option for the seed of what is drawn at random."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(0, 2**32 - 2),
+        default=1,
+        show_default=True,
+        help=description,
+    )
+
+
 def out_option(name: str, kinds: str = "PNG or JPEG") -> Any:
     """Return the option that names the picture to write, by default in git's ignored results."""
     return click.option(

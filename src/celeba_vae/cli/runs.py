@@ -4,27 +4,15 @@ from pathlib import Path
 
 import click
 
-from celeba_vae.cli.options import out_option, scale_option
+from celeba_vae.cli.options import columns_option, out_option, scale_option, seed_option
 from celeba_vae.cli.pictures import check_out, enlarge, save, scale_for
 from celeba_vae.runtime.errors import UserError
 
 
 @click.command(short_help="Compare runs: parameters, metrics and faces.")
 @click.argument("runs", nargs=-1, required=True)
-@click.option(
-    "--columns",
-    type=click.IntRange(1, 100),
-    default=10,
-    show_default=True,
-    help="Faces of each kind and run.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 2),
-    default=1,
-    show_default=True,
-    help="Seed of the z-points, the same for all runs.",
-)
+@columns_option("Faces of each kind and run.")
+@seed_option("Seed of the z-points, the same for all runs.")
 @scale_option
 @out_option("compared.png")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and make no picture.")

@@ -8,6 +8,7 @@ import numpy as np
 
 from celeba_vae.latent.samplers import SAMPLERS_FILE, draw_gaussian, draw_normal, load_samplers
 from celeba_vae.model.pretrained import load
+from celeba_vae.report.metrics import FIX
 from celeba_vae.runtime.arrays import Pixels
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.reading import read_object
@@ -50,9 +51,8 @@ def compare_faces(runs: Mapping[str, Path], *, columns: int, seed: int) -> tuple
 
 
 def _radii(path: Path) -> Mapping[str, float]:
-    fix = "`dvc repro` makes it anew"
-    train: Any = read_object(path, fix=fix).get("train")
+    train: Any = read_object(path, fix=FIX).get("train")
     try:
         return {name: float(train[name]) for name in ("chi_mean", "z_radius_mean")}
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: holds no values of z-points; {fix}") from None
+        raise UserError(f"{path}: holds no values of z-points; {FIX}") from None

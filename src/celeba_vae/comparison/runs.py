@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from celeba_vae.report.key_metrics import KEY_METRICS
+from celeba_vae.report.metrics import FIX
 from celeba_vae.runtime.errors import UserError, reason_of
 from celeba_vae.runtime.mappings import flatten
 from celeba_vae.runtime.reading import read_object
@@ -75,13 +76,13 @@ def read_run(name: str, folder: Path) -> Run:
         hashed = _new_md5(json.dumps(sorted(code.items())).encode()).hexdigest()
         inputs = {"code": hashed[:8], "images": sums[_IMPORTED][:8]}
     except (TypeError, KeyError, AttributeError):
-        raise UserError(f"{name}: {_LOCK}: holds no run; `dvc repro` makes it anew") from None
+        raise UserError(f"{name}: {_LOCK}: holds no run; {FIX}") from None
     run = Run(name, groups, {}, inputs, sums)
     check_made(run, top, [_METRICS])
-    found = read_object(top / _METRICS, fix="`dvc repro` makes it anew")
+    found = read_object(top / _METRICS, fix=FIX)
     for key in filter(found.__contains__, KEY_METRICS):
         if type(found[key]) not in (int, float):
-            raise UserError(f"{name}: {_METRICS}: {key} is no number; `dvc repro` makes it anew")
+            raise UserError(f"{name}: {_METRICS}: {key} is no number; {FIX}")
         run.metrics[key] = found[key]
     return run
 
@@ -104,7 +105,7 @@ def check_made(run: Run, top: Path, parts: Iterable[str]) -> None:
             fix = "run it again (`dvc exp run`, `dvc repro`)"
             if run.name == WORKSPACE:
                 tool = "git" if part.startswith("data/metrics") else "dvc"
-                fix = f"`{tool} checkout {part}` brings it back, `dvc repro` makes it anew"
+                fix = f"`{tool} checkout {part}` brings it back, {FIX}"
             raise UserError(f"{run.name}: its {part} {fault}; {fix}")
 
 
