@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from celeba_vae.verify.consistency import OUT_KINDS
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -47,8 +49,7 @@ def read_stages(root: Path) -> list[Stage]:
     stages: list[Stage] = []
     for name, entry in declared.items():
         deps = _entries(entry["deps"])
-        kinds = ("outs", "metrics", "plots")
-        written = [one for kind in kinds for one in _entries(entry.get(kind, []))]
+        written = [one for kind in OUT_KINDS for one in _entries(entry.get(kind, []))]
         data = [dep for dep in deps if dep.startswith("data/")]
         before = {
             earlier

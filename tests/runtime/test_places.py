@@ -9,13 +9,13 @@ from celeba_vae.params import load_params
 from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.places import METRICS, WRITTEN, check_outside
 from celeba_vae.runtime.scratch import SCRATCH_VARIABLE, scratch_folder
+from celeba_vae.verify.consistency import OUT_KINDS
 from tests.support import ROOT
 
 
 def test_all_outs_of_the_pipeline_are_known() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
-    kinds = ("outs", "metrics", "plots")
-    outs = [out for stage in stages for kind in kinds for out in stage.get(kind, [])]
+    outs = [out for stage in stages for kind in OUT_KINDS for out in stage.get(kind, [])]
     paths = {Path(out if isinstance(out, str) else next(iter(out))) for out in outs}
     assert {path.parent if path.parent == METRICS else path for path in paths} == set(WRITTEN)
 

@@ -21,7 +21,7 @@ from celeba_vae.verify.tiny_params import set_params
 
 _FIX = "run `dvc repro`, commit dvc.lock and data/metrics"
 # The keys of a stage in dvc.yaml that name what it writes.
-_OUTS = ("outs", "metrics", "plots")
+OUT_KINDS = ("outs", "metrics", "plots")
 
 
 def find_inconsistencies(root: Path) -> list[str]:
@@ -64,7 +64,7 @@ def _compare_names(stage: str, declared: dict[str, Any], recorded: dict[str, Any
     # DVC itself does not notice what was taken out of dvc.yaml.
     given = {
         "dep": _paths(declared["deps"]),
-        "out": _paths([entry for kind in _OUTS for entry in declared.get(kind, [])]),
+        "out": _paths([entry for kind in OUT_KINDS for entry in declared.get(kind, [])]),
         "parameter": {*declared["params"]},
     }
     noted = {
@@ -97,7 +97,7 @@ def _dvc_status(root: Path, declared: dict[str, Any]) -> Iterator[str]:
     if done.returncode:
         yield f"dvc.yaml: `dvc status` says {last_line(done.stderr)}"
         return
-    data = {name for stage in declared.values() for name in _paths(_cached(stage["outs"]))}
+    data = {name for stage in declared.values() for name in _paths(stage["outs"])}
     for stage, entries in json.loads(done.stdout).items():
         for entry in entries:
             if isinstance(entry, str):
@@ -107,13 +107,6 @@ def _dvc_status(root: Path, declared: dict[str, Any]) -> Iterator[str]:
                 # Results that are in no git are not looked at: often they are not there.
                 if not _lies_in(name, data):
                     yield f"dvc.lock: {stage}: {name} is {state} since then; {_FIX}"
-
-
-def _cached(outs: Sequence[Any]) -> list[Any]:
-    """Return the outs that lie in DVC's cache; the others are in git."""
-    return [
-        out for out in outs if isinstance(out, str) or next(iter(out.values())).get("cache", True)
-    ]
 
 
 def _flat(changed: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
