@@ -85,7 +85,7 @@ VERIFY := celeba-vae verify $(if $(RESULTS),--results $(RESULTS))
 verify: setup ## prove that the last commit gives its dvc.lock again, from nothing
 	@$(VERIFY)
 
-# EMULATE=EPYC-Milan: the second run on another processor, by qemu-x86_64, in 20 minutes.
+# EMULATE=EPYC-Milan: the second run on another processor, by qemu-x86_64: slow.
 verify-quick: setup ## prove with tiny parameters that two runs give the same bytes
 	@$(VERIFY) --quick $(if $(EMULATE),--emulate $(EMULATE))
 

@@ -172,7 +172,7 @@ def profile(
     "--emulate",
     metavar="PROCESSOR",
     help="With --quick: run the second time on another processor, such as EPYC-Milan or Haswell, "
-    "which qemu-x86_64 emulates: 20 minutes.",
+    "which qemu-x86_64 emulates: its stages take a quarter of an hour.",
 )
 @click.option("--consistency", is_flag=True, help="Check only what needs no run: seconds.")
 @click.option(
