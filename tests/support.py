@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from celeba_vae.model.pretrained import TrainedOn, save
+from celeba_vae.model.pretrained import Pretrained, TrainedOn, save
 from celeba_vae.params import ModelParams, Params
 from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.outs import write_result
@@ -136,6 +136,29 @@ def commit(project: Path, message: str) -> None:
     succeed("git", "commit", "-qm", message, cwd=project)
 
 
+def manifest_of(size: int, splits: Mapping[str, Any], *, crop: int | None = None) -> dict[str, Any]:
+    """Return the manifest of shards of synthetic faces, (n, size, size, 3), as `prepare` leaves."""
+    return {
+        "source": {"source": TRAINED_ON.source},
+        "image_shape": [size, size, 3],
+        "crop": crop,
+        "filter": "area" if crop else "box",
+        "splits": dict(splits),
+    }
+
+
+def untrained(vae: Any, *, crop: int | None = None) -> Pretrained:
+    """Return a model that no stage trained, with its Keras model."""
+    return Pretrained(
+        size=int(vae.decoder.output_shape[1]),
+        crop=crop,
+        filter="area",
+        z_dim=int(vae.decoder.input_shape[1]),
+        trained_on=TRAINED_ON,
+        vae=vae,
+    )
+
+
 def write_shards(folder: Path, splits: Mapping[str, np.ndarray]) -> None:
     """Write one shard for each split, with manifest and index, as `prepare` leaves them.
 
@@ -152,14 +175,7 @@ def write_shards(folder: Path, splits: Mapping[str, np.ndarray]) -> None:
         shard = {"file": file, "images": len(images), "sha256": sha256_of(folder / file)}
         described[name] = {"images": len(images), "shards": [shard]}
         index += [f"{name},{file},{row},{name}{row}.jpg" for row in range(len(images))]
-        shape = list(images.shape[1:])
-    manifest = {
-        "source": {"source": "synthetic"},
-        "image_shape": shape,
-        "crop": 148,
-        "filter": "area",
-        "splits": described,
-    }
+    manifest = manifest_of(images.shape[1], described, crop=148)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "images.csv").write_text("\n".join(index) + "\n")
 
@@ -204,13 +220,7 @@ def train_into(
 def save_model(vae: Any, params: ModelParams, folder: Path, *, crop: int | None = None) -> None:
     """Write a model as the stage `train` does, as if it had learned from synthetic faces."""
     size = int(vae.decoder.output_shape[1])
-    manifest = {
-        "source": {"source": TRAINED_ON.source},
-        "image_shape": [size, size, 3],
-        "crop": crop,
-        "filter": "area" if crop else "box",
-        "splits": {"train": {"images": TRAINED_ON.images}},
-    }
+    manifest = manifest_of(size, {"train": {"images": TRAINED_ON.images}}, crop=crop)
     machine = {"threads": 2, "instructions": "avx2"}
     save(vae, params, manifest=manifest, sha256=TRAINED_ON.manifest, machine=machine, folder=folder)
 

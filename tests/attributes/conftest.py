@@ -7,7 +7,7 @@ import pytest
 
 from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.params import Params
-from tests.support import TRAINED_ON, write_shards
+from tests.support import untrained, write_shards
 
 SIZES = {"train": 24, "validation": 8, "test": 8}
 
@@ -20,7 +20,7 @@ def model(tiny: Params) -> Pretrained:
 
     params = tiny.model.model_copy(update={"variational": False})
     vae = VAE(params, size=32, seed=1)
-    return Pretrained(size=32, crop=148, filter="area", z_dim=6, trained_on=TRAINED_ON, vae=vae)
+    return untrained(vae, crop=148)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from celeba_vae.shards.read import Split, open_split
 from celeba_vae.training import feed
+from tests.support import manifest_of
 
 IMAGES, SHARD, SIZE, BATCH, EPOCHS = 16_384, 4_096, 96, 128, 7
 
@@ -28,13 +29,7 @@ def make_shards(folder: Path) -> None:
         file = f"train-{index:05}-of-{IMAGES // SHARD:05}.npy"
         np.save(folder / file, generator.integers(0, 256, (SHARD, SIZE, SIZE, 3), dtype=np.uint8))
         shards.append({"file": file, "images": SHARD, "sha256": ""})
-    manifest = {
-        "source": {"source": "synthetic"},
-        "image_shape": [SIZE, SIZE, 3],
-        "crop": None,
-        "filter": "box",
-        "splits": {"train": {"images": IMAGES, "shards": shards}},
-    }
+    manifest = manifest_of(SIZE, {"train": {"images": IMAGES, "shards": shards}})
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from celeba_vae.runtime.files import sha256_of
 from celeba_vae.runtime.processes import resident_bytes
 from celeba_vae.verify.tiny_params import set_params
-from tests.support import copy_project, own_environment
+from tests.support import copy_project, manifest_of, own_environment
 
 SHARD, SIZE, VALIDATION = 4096, 96, 256
 SAMPLED_EVERY = 0.01  # seconds
@@ -52,13 +52,7 @@ def link_shards(folder: Path, images: int) -> None:
             described.append({"file": file, "images": size, "sha256": sha256})
             rows += [f"{split},{file},{row},{split}{number}-{row}.jpg" for row in range(size)]
         splits[split] = {"images": sum(shards), "shards": described}
-    manifest = {
-        "source": {"source": "synthetic"},
-        "image_shape": [SIZE, SIZE, 3],
-        "crop": 148,
-        "filter": "area",
-        "splits": splits,
-    }
+    manifest = manifest_of(SIZE, splits, crop=148)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "images.csv").write_text("\n".join(rows) + "\n")
 

@@ -19,7 +19,7 @@ from celeba_vae.params import EvaluateParams, ModelParams, Params
 from celeba_vae.runtime.outs import write_outs
 from celeba_vae.shards.read import file_names, open_split
 from tests.evaluate.test_inception import write_graph
-from tests.support import TRAINED_ON, write_shards
+from tests.support import untrained, write_shards
 
 SAMPLERS = {
     "normal": ComparedSampler(lambda n, seed: draw_normal(n, 6, seed), 1),
@@ -29,9 +29,7 @@ SAMPLERS = {
 
 def model_of(params: ModelParams) -> Pretrained:
     vae = VAE(params, size=32, seed=1)
-    return Pretrained(
-        size=32, crop=None, filter="area", z_dim=params.z_dim, trained_on=TRAINED_ON, vae=vae
-    )
+    return untrained(vae)
 
 
 def evaluated(

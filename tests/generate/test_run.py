@@ -14,15 +14,13 @@ from celeba_vae.model.vae import VAE
 from celeba_vae.params import Params
 from celeba_vae.runtime.outs import Result
 from celeba_vae.shards.read import Split
-from tests.support import TRAINED_ON
+from tests.support import untrained
 
 
 @pytest.fixture(scope="module")
 def model(tiny: Params) -> Pretrained:
     vae = VAE(tiny.model, size=32, seed=1)
-    return Pretrained(
-        size=32, crop=None, filter="area", z_dim=tiny.model.z_dim, trained_on=TRAINED_ON, vae=vae
-    )
+    return untrained(vae)
 
 
 def generated(model: Pretrained, images: np.ndarray, tiny: Params) -> Result:

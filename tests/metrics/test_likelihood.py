@@ -18,7 +18,7 @@ from celeba_vae.model.pretrained import Pretrained
 from celeba_vae.model.vae import VAE
 from celeba_vae.params import Params
 from celeba_vae.shards.read import Split
-from tests.support import TRAINED_ON
+from tests.support import untrained
 
 VALUES = np.arange(256, dtype=np.uint8)
 
@@ -26,9 +26,7 @@ VALUES = np.arange(256, dtype=np.uint8)
 @pytest.fixture(scope="module")
 def model(tiny: Params) -> Pretrained:
     vae = VAE(tiny.model, size=32, seed=1)
-    return Pretrained(
-        size=32, crop=None, filter="area", z_dim=tiny.model.z_dim, trained_on=TRAINED_ON, vae=vae
-    )
+    return untrained(vae)
 
 
 @given(mean=st.floats(0, 1), sigma=st.floats(1e-3, 10))
@@ -137,14 +135,7 @@ def test_sigma_and_bounds_are_those_of_the_posterior_whatever_noise_factor_is_ke
     vae = VAE(tiny.model.model_copy(update={"z_dim": 1}), size=32, seed=1)
     # An untrained Decoder hardly hangs on z: stretched, it does.
     vae.decoder.set_weights([2 * weight for weight in vae.decoder.get_weights()])
-    model = Pretrained(
-        size=32,
-        crop=None,
-        filter="area",
-        z_dim=1,
-        trained_on=TRAINED_ON,
-        vae=vae,
-    )
+    model = untrained(vae)
     split = Split((random_images,), np.array([0, len(random_images)]))
     images = random_images[:3]
 
@@ -167,13 +158,6 @@ def test_sigma_and_bounds_are_those_of_the_posterior_whatever_noise_factor_is_ke
 
 def test_a_plain_autoencoder_has_no_likelihood(tiny: Params, random_images: np.ndarray) -> None:
     plain = tiny.model.model_copy(update={"variational": False})
-    model = Pretrained(
-        size=32,
-        crop=None,
-        filter="area",
-        z_dim=6,
-        trained_on=TRAINED_ON,
-        vae=VAE(plain, size=32, seed=1),
-    )
+    model = untrained(VAE(plain, size=32, seed=1))
     with pytest.raises(ValueError, match="no likelihood"):
         likelihood_bounds(model, random_images[:2], samples=2, sigma=0.1, seed=1)

@@ -25,7 +25,7 @@ from celeba_vae.runtime.errors import UserError
 from celeba_vae.runtime.files import sha256_of, write_json, write_tsv
 from stages.report import _code
 from tests.damage import REPLACEMENTS, damaged
-from tests.support import ROOT
+from tests.support import ROOT, manifest_of
 
 SECTIONS = [
     "which",
@@ -149,13 +149,7 @@ def data(tmp_path: Path) -> Path:
     write_tsv(folder / "evaluation/samples.tsv", ("faces", "swd"), [(name, "") for name in names])
     shard = {"file": "train-00000-of-00001.npy", "images": 5, "sha256": "5be3" * 16}
     splits = {name: {"images": 5, "shards": [shard]} for name in ("train", "validation", "test")}
-    manifest = {
-        "source": {"source": "synthetic"},
-        "image_shape": [32, 32, 3],
-        "crop": None,
-        "filter": "box",
-        "splits": splits,
-    }
+    manifest = manifest_of(32, splits)
     write_json(folder / "shards/manifest.json", manifest)
     write_json(folder / "imported/source.json", {"source": "synthetic"})
     return folder

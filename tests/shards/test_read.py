@@ -18,6 +18,7 @@ from celeba_vae.shards.read import (
     open_split,
     read_manifest,
 )
+from tests.support import manifest_of
 
 
 def numbered_images(count: int, size: int = 4) -> np.ndarray:
@@ -37,13 +38,7 @@ def stored(folder: Path, counts: tuple[int, ...]) -> np.ndarray:
         lines += [f"{start + k},{file},{k},image {start + k}.jpg,train" for k in range(count)]
         start += count
     splits = {"train": {"images": start, "shards": shards}}
-    manifest = {
-        "source": {"source": "synthetic"},
-        "image_shape": [4, 4, 3],
-        "crop": None,
-        "filter": "box",
-        "splits": splits,
-    }
+    manifest = manifest_of(4, splits)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     lines.append("0,test.npy,0,other.jpg,test")
     (folder / "images.csv").write_text("\n".join(lines) + "\n")

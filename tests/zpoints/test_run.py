@@ -17,7 +17,7 @@ from celeba_vae.runtime.outs import write_result
 from celeba_vae.shards.read import open_split
 from celeba_vae.zpoints.index import read_index
 from celeba_vae.zpoints.run import describe_zpoints
-from tests.support import ROOT, save_model
+from tests.support import ROOT, manifest_of, save_model
 
 SCHEMA = json.loads((ROOT / "src/celeba_vae/zpoints/zpoints.schema.json").read_text())
 COUNTS = {"train": 70, "validation": 24, "test": 20}
@@ -38,13 +38,7 @@ def _shards(folder: Path, *, attributes: bool) -> Path:
         for row in range(count):
             known = ["1" if row % 2 else "-1", "-1" if row % 3 else "1", "0.5"]
             lines.append(",".join([f"{split} {row}.jpg", split, *(known if attributes else [])]))
-    manifest = {
-        "source": {"source": "synthetic"},
-        "image_shape": [32, 32, 3],
-        "crop": None,
-        "filter": "box",
-        "splits": splits,
-    }
+    manifest = manifest_of(32, splits)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "images.csv").write_text("\n".join(lines) + "\n")
     return folder
